@@ -1,0 +1,1 @@
+"""Trace x hardware -> mapping -> cycles -> counts -> energy and area."""

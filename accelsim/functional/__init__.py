@@ -1,0 +1,1 @@
+"""What the network computes, bit-exact. Knows no hardware."""

@@ -1,0 +1,1 @@
+"""Result -> tables, figures, page, timeline. Sees Result and nothing else."""
