@@ -9,12 +9,12 @@ scalar kernels over int64, to be called from other kernels; ``cycles_of_gemms`` 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 import numpy.typing as npt
 
 from accelsim.errors import UserError
+from accelsim.hardware.design import Organisation
 from accelsim.kernels import kernel
 
 LARGEST_DIMENSION = 1 << 20
@@ -22,15 +22,6 @@ LARGEST_COUNT = 1 << 62
 
 CYCLE_COLUMNS = ("folds", "steady", "fill_drain", "dependency", "total")
 ACCESS_COLUMNS = ("activation_reads", "weight_reads", "output_writes", "partial_reads")
-
-
-class Organisation(IntEnum):
-    """How the PEs of an array are wired."""
-
-    SYSTOLIC_OS = 0
-    SYSTOLIC_WS = 1
-    SYSTOLIC_IS = 2
-    DOT = 3
 
 
 @kernel
