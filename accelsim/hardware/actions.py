@@ -63,6 +63,7 @@ class SharedAction(IntEnum):
     DRAM_WRITE = 18
     INSTRUCTION = 19  # tiles and vector passes issued
     CONTROL_CYCLE = 20  # cycles a matrix unit is sequenced
+    CYCLE = 21  # cycles that pass: leakage and background power
 
 
 ROLES = len(Role)
