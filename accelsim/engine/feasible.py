@@ -1,0 +1,133 @@
+"""Rules that span fields, a network and a technology: what a design must satisfy to run."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from accelsim.config import DesignConfig
+from accelsim.engine.residency import class_bytes
+from accelsim.errors import UserError
+from accelsim.formats import lookup_packing
+from accelsim.hardware.design import ARRAY, MAC, Designs, Organisation, unit_pe
+from accelsim.hardware.technology import Technology
+from accelsim.trace import Kind, Stationary, Trace
+
+INT8_PEAK = 128  # |int8 code|, for accumulators whose operands were not observed
+
+
+def check_design(
+    designs: Designs, index: int, trace: Trace, technology: Technology, file: object
+) -> None:
+    """Refuse a design that cannot run ``trace``; the UserError names file and key."""
+    config = designs.configs[index]
+    _check_clock(config, technology, file)
+    _check_form(config, trace, file)
+    _check_accumulator(config, trace, file)
+    _check_tiles(designs, index, config, file)
+    _check_capacity(designs, index, config, trace, file)
+
+
+def _check_clock(config: DesignConfig, technology: Technology, file: object) -> None:
+    """A PE of single-cycle delay d, cut into L stages, clocks at L / d at best."""
+    for code, key in ((ARRAY, "array"), (MAC, "mac")):
+        pe = unit_pe(config, code)
+        unit = (config.array, config.mac)[code]
+        delay = technology.find(f"pe.{pe.name}.delay") if pe else None
+        if pe is None or unit is None or delay is None:
+            continue
+        best = (unit.latency or pe.latency) * 1e3 / float(delay.value)
+        if config.clock_mhz > best:
+            raise UserError(
+                f"{key} PE {pe.name} does not reach this clock in {technology.name}",
+                file=file,
+                key="clock_mhz",
+                value=config.clock_mhz,
+                allowed=f"allowed: up to {best:.0f} at latency {unit.latency or pe.latency}",
+            )
+
+
+def _check_form(config: DesignConfig, trace: Trace, file: object) -> None:
+    pe = unit_pe(config, ARRAY)
+    assert pe is not None
+    dense = bool(np.any(trace.operators["stationary"] == Stationary.DENSE))
+    if dense and not pe.float_sum:
+        raise UserError(
+            f"PE {pe.name} cannot run {trace.network}, whose weights are not ternary",
+            file=file,
+            key="array.pe",
+            value=pe.name,
+            allowed="allowed: a floating PE",
+        )
+    if dense and lookup_packing(config.weights.packing).ternary_only:
+        raise UserError(
+            f"packing holds ternary weights only, {trace.network} has others",
+            file=file,
+            key="weights.packing",
+            value=config.weights.packing,
+            allowed="allowed: fp16, bf16",
+        )
+
+
+def _check_accumulator(config: DesignConfig, trace: Trace, file: object) -> None:
+    """An integer accumulator that must not overflow holds every sum in any order of addition."""
+    pe = unit_pe(config, ARRAY)
+    assert pe is not None
+    if pe.float_sum or config.array.accumulator.overflow != "error":
+        return
+    o = trace.operators
+    linear = o["kind"] == Kind.GEMM
+    guaranteed = INT8_PEAK * o["k"]
+    largest = np.where(o["accumulator_bound"] >= 0, o["accumulator_bound"], guaranteed)
+    needed = int(np.max(largest[linear], initial=0)).bit_length() + 1
+    if config.array.accumulator.bits < needed:
+        raise UserError(
+            f"accumulator is too narrow for {trace.network}",
+            file=file,
+            key="array.accumulator.bits",
+            value=config.array.accumulator.bits,
+            allowed=f"allowed: at least {needed}, or overflow: wrap or saturate",
+        )
+
+
+def _check_tiles(designs: Designs, index: int, config: DesignConfig, file: object) -> None:
+    """One fold of operands fits half of each streaming buffer, one fold of sums the output."""
+    unit, machine = designs.units[index, ARRAY], designs.machines[index]
+    pes = int(unit["rows"]) * int(unit["cols"]) * int(unit["lanes"])
+    held = unit["organisation"] in (Organisation.SYSTOLIC_WS, Organisation.SYSTOLIC_IS)
+    edge = pes if held else int(max(unit["rows"], unit["cols"]) * unit["lanes"])
+    weight_bits = -(-int(machine["packing_numerator"]) // int(machine["packing_denominator"]))
+    sums = int(unit["cols"]) * (1 if held else int(unit["rows"])) * int(unit["accumulator_bits"])
+    rows = (
+        ("weight", "stream_kib", edge * weight_bits, int(machine["weight_stream"])),
+        (
+            "activation",
+            "stream_kib",
+            edge * int(unit["activation_bits"]),
+            int(machine["activation_stream"]),
+        ),
+        ("output", "capacity_kib", sums, int(machine["output_stream"])),
+    )
+    for buffer, key, bits, room in rows:
+        needed = 2 * -(-bits // 8)
+        if needed > room:
+            raise UserError(
+                "cannot hold two tiles of the array",
+                file=file,
+                key=f"sram.{buffer}.{key}",
+                value=room // 1024,
+                allowed=f"allowed: at least {-(-needed // 1024)}",
+            )
+
+
+def _check_capacity(
+    designs: Designs, index: int, config: DesignConfig, trace: Trace, file: object
+) -> None:
+    needed = int(class_bytes(trace.footprint, designs)[index].sum())
+    if needed > int(designs.machines[index]["dram_capacity"]):
+        raise UserError(
+            f"weights and KV cache of {trace.network} do not fit",
+            file=file,
+            key="dram.capacity_gib",
+            value=config.dram.capacity_gib,
+            allowed=f"allowed: at least {needed / 2**30:.3g}",
+        )

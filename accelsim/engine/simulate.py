@@ -1,0 +1,213 @@
+"""Trace x designs -> results: residency, cycles, counts, prices, invariants, in that order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from accelsim.config import DesignConfig
+from accelsim.engine.bill import Bill, PricedPhase, build_bill, price_phase
+from accelsim.engine.columns import (
+    BUSY_COMPUTE,
+    DRAM_BYTES,
+    FOLDS,
+    IDEAL,
+    SRAM_BITS,
+    UNIT,
+)
+from accelsim.engine.evaluate import evaluate_all
+from accelsim.engine.excerpt import timeline
+from accelsim.engine.invariants import check_evaluation, check_result
+from accelsim.engine.residency import class_bytes, kept_bytes
+from accelsim.hardware.design import Designs
+from accelsim.hardware.technology import Technology
+from accelsim.hardware.vector import recipe_table
+from accelsim.result import (
+    BOUNDS,
+    CAUSES,
+    COMPONENTS,
+    UNITS,
+    OperatorRow,
+    PhaseResult,
+    Result,
+    Roofline,
+)
+from accelsim.trace import Kind, Phase, Trace, instances, steps
+
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Exact integers of every operator on every design.
+
+    Attributes:
+        cycles: int64 [D, O, CYCLE_COLUMNS].
+        counts: int64 [D, O, COUNTERS].
+        kept: Bytes of each Resident class that stay in SRAM, int64 [D, classes].
+        totals: Bytes of each class over the workload, int64 [D, classes].
+    """
+
+    cycles: Integers
+    counts: Integers
+    kept: Integers
+    totals: Integers
+
+
+def evaluate(trace: Trace, designs: Designs) -> Evaluation:
+    """Map and count a whole workload on all designs."""
+    totals = class_bytes(trace.footprint, designs)
+    kept = kept_bytes(totals, designs)
+    passes = np.array([1, max(trace.workload.decode, 1)], dtype=np.int64)
+    cycles, counts = evaluate_all(
+        trace.operators,
+        designs.units,
+        designs.machines,
+        trace.layers,
+        passes,
+        kept,
+        totals,
+        recipe_table(),
+    )
+    check_evaluation(trace, designs, cycles, counts)
+    return Evaluation(cycles, counts, kept, totals)
+
+
+def simulate(
+    trace: Trace,
+    designs: Designs,
+    technologies: Sequence[Technology],
+    notes: Sequence[str] = (),
+    manifest: dict[str, object] | None = None,
+) -> list[Result]:
+    """Return one result per design, full accounting.
+
+    Args:
+        trace: The workload.
+        designs: D machines.
+        technologies: The prices of each design, [D].
+        notes: What the caller has to tell the reader besides.
+        manifest: Versions, hashes, seed.
+    """
+    evaluation = evaluate(trace, designs)
+    results = []
+    for index, (config, technology) in enumerate(zip(designs.configs, technologies, strict=True)):
+        bill = build_bill(config, technology)
+        result = _result(
+            trace, designs, evaluation, index, config, technology, bill, notes, manifest or {}
+        )
+        check_result(result)
+        results.append(result)
+    return results
+
+
+def _result(
+    trace: Trace,
+    designs: Designs,
+    evaluation: Evaluation,
+    index: int,
+    config: DesignConfig,
+    technology: Technology,
+    bill: Bill,
+    notes: Sequence[str],
+    manifest: dict[str, object],
+) -> Result:
+    cycles, counts = evaluation.cycles[index], evaluation.counts[index]
+    phase_of = trace.operators["phase"]
+    phases, charges = [], []
+    for phase in Phase:
+        inside = phase_of == phase
+        priced = price_phase(bill, phase, counts[inside].sum(axis=0))
+        charges += priced.charges
+        phases.append(_phase(trace, phase, cycles[inside], priced))
+    return Result(
+        design=config.name,
+        description=config.description,
+        design_config=config.model_dump(mode="json"),
+        network=trace.network,
+        network_form=trace.form,
+        technology=technology.name,
+        node_nm=technology.node_nm,
+        clock_mhz=config.clock_mhz,
+        workload={
+            "prefill": trace.workload.prefill,
+            "decode": trace.workload.decode,
+            "batch": trace.workload.batch,
+        },
+        weights=vars(trace.source),
+        area=bill.area,
+        phases=tuple(phases),
+        operators=_operators(trace, cycles, counts, bill),
+        charges=tuple(charges),
+        timeline=timeline(trace, designs, index, evaluation.kept, evaluation.totals),
+        roofline=_roofline(designs, index),
+        notes=(*notes, *_notes(trace, bill)),
+        manifest=manifest,
+    )
+
+
+def _phase(trace: Trace, phase: Phase, cycles: Integers, priced: PricedPhase) -> PhaseResult:
+    return PhaseResult(
+        tokens=trace.workload.tokens(phase),
+        cycles=cycles[:, IDEAL : IDEAL + len(CAUSES)].sum(axis=0),
+        busy=cycles[:, BUSY_COMPUTE : BUSY_COMPUTE + len(BOUNDS)].sum(axis=0),
+        dram_bytes=int(cycles[:, DRAM_BYTES].sum()),
+        sram_bytes=int(cycles[:, SRAM_BITS].sum()) // 8,
+        energy_pj=priced.components,
+        energy_low_pj=priced.low,
+        energy_high_pj=priced.high,
+        waterfall_pj=priced.steps,
+        causes_pj=priced.causes,
+    )
+
+
+def _operators(
+    trace: Trace, cycles: Integers, counts: Integers, bill: Bill
+) -> tuple[OperatorRow, ...]:
+    energy = counts @ bill.component_rates.T if len(counts) else np.zeros((0, len(COMPONENTS)))
+    number, pairs = instances(trace.operators), steps(trace.operators)
+    rows = []
+    for o, name in enumerate(trace.names):
+        op, cycle = trace.operators[o], cycles[o]
+        busy = cycle[BUSY_COMPUTE : BUSY_COMPUTE + len(BOUNDS)].tolist()
+        rows.append(
+            OperatorRow(
+                name=name,
+                kind=Kind(int(op["kind"])).name.lower(),
+                phase=int(op["phase"]),
+                m=int(op["m"]),
+                k=int(op["k"]),
+                n=int(op["n"]),
+                instances=int(number[o]),
+                unit=UNITS[int(cycle[UNIT])],
+                folds=int(cycle[FOLDS]),
+                steps=int(pairs[o]),
+                cycles=tuple(cycle[IDEAL : IDEAL + len(CAUSES)].tolist()),
+                busy=tuple(busy),
+                bound=BOUNDS[int(np.argmax(busy))],
+                dram_bytes=int(cycle[DRAM_BYTES]),
+                sram_bytes=int(cycle[SRAM_BITS]) // 8,
+                energy_pj=energy[o],
+            )
+        )
+    return tuple(rows)
+
+
+def _roofline(designs: Designs, index: int) -> Roofline:
+    lanes = [
+        int(math.prod(int(u[f]) for f in ("rows", "cols", "lanes"))) for u in designs.units[index]
+    ]
+    return Roofline(lanes[0], lanes[1], float(designs.machines[index]["dram_bytes_per_cycle"]))
+
+
+def _notes(trace: Trace, bill: Bill) -> list[str]:
+    notes = []
+    if trace.source.kind == "synthetic":
+        notes.append(f"operand counts are synthetic, profile {trace.source.profile}")
+    if trace.source.extrapolated:
+        notes.append("context is extrapolated past the network's maximum positions")
+    return [*notes, *bill.notes]

@@ -1,0 +1,284 @@
+"""What every action costs on a design, and to which component and waterfall step it belongs.
+
+A bill is a list of lines. A line says: one count of this counter uses ``quantity`` units of that
+price, booked to one component and one step. Summed over lines and counts it is the energy of the
+design; nothing else in the project adds energy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from accelsim.config import DesignConfig
+from accelsim.formats import lookup_packing
+from accelsim.hardware.actions import SHARED, Role, SharedAction, UnitAction, counter
+from accelsim.hardware.design import ARRAY, MAC, UNIT_CODES, VECTOR, unit_pe
+from accelsim.hardware.memory import Sram
+from accelsim.hardware.pe import PE
+from accelsim.hardware.technology import Price, Technology
+
+MATMUL, ACCUMULATORS, CASTS, ATTENTION, ELEMENTWISE = (
+    "matmul",
+    "accumulators",
+    "casts, scales and reductions",
+    "attention",
+    "norms, softmax, elementwise",
+)
+LM_HEAD, STORAGE, DRAM, MOVING, IDLE = (
+    "lm_head",
+    "SRAM and registers",
+    "DRAM",
+    "clock, wires and control",
+    "leakage and idle",
+)
+
+# Register-file operands of a lane primitive: two reads and a write.
+OPERANDS_OF_PRIMITIVE = 3
+# Random bits change in half of all transfers.
+WIRE_ACTIVITY = 0.5
+
+
+@dataclass(frozen=True)
+class Line:
+    """``energy_pj = count[counter] * quantity * price``."""
+
+    counter: int
+    component: str
+    step: str
+    price: Price
+    quantity: float = 1.0
+
+
+@dataclass(frozen=True)
+class Distances:
+    """Lengths that wires have on the floor plan, in mm."""
+
+    buffers_mm: float  # from an SRAM to the units
+    pitch_mm: tuple[float, float]  # from PE to PE of array and mac
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Power that is drawn whatever happens, in mW."""
+
+    logic: tuple[Price, float]  # leakage per mm2, and mm2
+    srams: tuple[Price, ...]
+    dram: tuple[Price, float]  # background per GiB, and GiB
+
+
+def energy_lines(
+    config: DesignConfig,
+    technology: Technology,
+    srams: dict[str, Sram],
+    distances: Distances,
+    standing: Standing,
+) -> tuple[Line, ...]:
+    """Return every line of a design's bill.
+
+    Raises:
+        UserError: The technology lacks a price.
+    """
+    return (
+        *_unit_lines(config, technology, distances),
+        *_vector_lines(technology),
+        *_memory_lines(config, technology, srams, distances),
+        *_standing_lines(config, technology, standing),
+    )
+
+
+def _unit_lines(
+    config: DesignConfig, technology: Technology, distances: Distances
+) -> Iterator[Line]:
+    """Lines of the matrix units, role by role."""
+    places = (ARRAY, UNIT_CODES[config.placement.attention], UNIT_CODES[config.placement.lm_head])
+    for role, place in zip(Role, places, strict=True):
+        # Registers of an idle unit clock under a role of their own even if the role is elsewhere.
+        pe_unit = (ARRAY, MAC, ARRAY)[role] if place == VECTOR else place
+        pe = unit_pe(config, pe_unit)
+        if place == VECTOR:
+            yield from _vector_mac_lines(role, technology)
+        if pe is not None:
+            bits = (config.array, config.mac)[pe_unit]
+            assert bits is not None
+            yield from _pe_lines(role, pe_unit, pe, bits.accumulator.bits, technology)
+            yield from _register_lines(role, pe_unit, technology)
+            yield from _wire_lines(role, pe_unit, technology, distances)
+    yield from _format_lines(config, technology)
+
+
+def _component(role: Role, unit: int, name: str) -> str:
+    """Attention and lm_head are components of their own where a unit of their own runs them."""
+    if unit == MAC and role != Role.LINEAR:
+        return role.name.lower()
+    return name
+
+
+def _step(role: Role, name: str) -> str:
+    return (name, ATTENTION, LM_HEAD)[role]
+
+
+def _pe_lines(
+    role: Role, unit: int, pe: PE, accumulator_bits: int, technology: Technology
+) -> Iterator[Line]:
+    """Lines of one PE type's own actions."""
+    family = f"pe.{pe.name}"
+    partial = "fp32_add.energy" if pe.float_sum else "int_add.energy"
+    rows = [
+        (UnitAction.PRODUCT, "array", MATMUL, f"{family}.product.energy", None),
+        (UnitAction.ADD, "array", MATMUL, f"{family}.add.energy", None),
+        (
+            UnitAction.ACCUMULATE,
+            "accumulator",
+            ACCUMULATORS,
+            f"{family}.accumulate.energy",
+            accumulator_bits,
+        ),
+        (UnitAction.TREE_ADD, "reduction", CASTS, f"{family}.tree.energy", None),
+        (
+            UnitAction.PARTIAL_ADD,
+            "reduction",
+            CASTS,
+            partial,
+            None if pe.float_sum else accumulator_bits,
+        ),
+    ]
+    if pe.multiplies:
+        rows.append(
+            (UnitAction.PRODUCT_TERNARY, "array", MATMUL, f"{family}.product_ternary.energy", None)
+        )
+    if pe.fused:
+        rows.append(
+            (UnitAction.NORMALISE, "accumulator", ACCUMULATORS, f"{family}.normalise.energy", None)
+        )
+    for action, name, step, price, bits in rows:
+        yield Line(
+            counter(role, action),
+            _component(role, unit, name),
+            _step(role, step),
+            technology.price(price, bits),
+        )
+
+
+def _register_lines(role: Role, unit: int, technology: Technology) -> Iterator[Line]:
+    """Lines of flops: their own pin, their toggles, and the clock tree above them."""
+    clock = technology.price("register.clock.energy")
+    toggle = technology.price("register.toggle.energy")
+    tree = technology.price("clock.tree.energy")
+    rows = (
+        (UnitAction.ACCUMULATOR_CLOCK, "accumulator", ACCUMULATORS, clock),
+        (UnitAction.ACCUMULATOR_TOGGLE, "accumulator", ACCUMULATORS, toggle),
+        (UnitAction.OPERAND_CLOCK, "operand_registers", STORAGE, clock),
+        (UnitAction.OPERAND_TOGGLE, "operand_registers", STORAGE, toggle),
+        (UnitAction.DRAIN, "operand_registers", STORAGE, clock),
+    )
+    for action, name, step, price in rows:
+        yield Line(counter(role, action), _component(role, unit, name), _step(role, step), price)
+    yield Line(counter(role, UnitAction.IDLE_CLOCK), "clock", IDLE, clock)
+    for action, step in (
+        (UnitAction.ACCUMULATOR_CLOCK, MOVING),
+        (UnitAction.OPERAND_CLOCK, MOVING),
+        (UnitAction.DRAIN, MOVING),
+        (UnitAction.IDLE_CLOCK, IDLE),
+    ):
+        yield Line(counter(role, action), "clock", step, tree)
+
+
+def _wire_lines(
+    role: Role, unit: int, technology: Technology, distances: Distances
+) -> Iterator[Line]:
+    """Operands travel one PE pitch for every register they change."""
+    pitch = distances.pitch_mm[unit]
+    yield Line(
+        counter(role, UnitAction.OPERAND_TOGGLE),
+        "interconnect",
+        MOVING,
+        technology.price("wire.energy"),
+        pitch * 1e-3,
+    )
+
+
+def _vector_mac_lines(role: Role, technology: Technology) -> Iterator[Line]:
+    step = (MATMUL, ATTENTION, LM_HEAD)[role]
+    for price, quantity in (
+        ("vector.mul.energy", 1),
+        ("vector.add.energy", 1),
+        ("vector.register.energy", 2 * OPERANDS_OF_PRIMITIVE),
+    ):
+        yield Line(
+            counter(role, UnitAction.VECTOR_MAC), "vector", step, technology.price(price), quantity
+        )
+
+
+def _format_lines(config: DesignConfig, technology: Technology) -> Iterator[Line]:
+    """Lines of decoders and of the casts at a floating port."""
+    decoder = lookup_packing(config.weights.packing).decoder
+    if decoder:
+        yield Line(
+            counter(Role.LINEAR, UnitAction.DECODE),
+            "decoder",
+            CASTS,
+            technology.price(f"{decoder}.energy"),
+        )
+    yield Line(
+        counter(Role.LINEAR, UnitAction.CAST),
+        "cast",
+        CASTS,
+        technology.price("cast.int8_to_float.energy"),
+    )
+    yield Line(
+        SHARED + SharedAction.DRAIN_DEQUANTISE,
+        "cast",
+        CASTS,
+        technology.price("drain.dequantise.energy"),
+    )
+
+
+def _vector_lines(technology: Technology) -> Iterator[Line]:
+    """Lines of the vector unit: the primitive, and its operands in the register file."""
+    register = technology.price("vector.register.energy")
+    casts = {"quantise", "dequantise", "convert"}
+    for name in ("add", "mul", "compare", "exp", "rsqrt", "reciprocal", *sorted(casts)):
+        action = SHARED + SharedAction[f"VECTOR_{name.upper()}"]
+        component, step = ("cast", CASTS) if name in casts else ("vector", ELEMENTWISE)
+        yield Line(action, component, step, technology.price(f"vector.{name}.energy"))
+        yield Line(action, component, step, register, OPERANDS_OF_PRIMITIVE)
+    absmax = SHARED + SharedAction.SCALE_COMPARE
+    yield Line(absmax, "cast", CASTS, technology.price("vector.compare.energy"))
+    yield Line(absmax, "cast", CASTS, register, OPERANDS_OF_PRIMITIVE)
+
+
+def _memory_lines(
+    config: DesignConfig, technology: Technology, srams: dict[str, Sram], distances: Distances
+) -> Iterator[Line]:
+    """Lines of SRAM bits, the wires from there to the units, and DRAM bytes."""
+    wire = technology.price("wire.energy")
+    for name, sram in srams.items():
+        for direction, price in (("READ", sram.read), ("WRITE", sram.write)):
+            action = SHARED + SharedAction[f"{name.upper()}_{direction}"]
+            yield Line(action, "sram", STORAGE, price)
+            yield Line(
+                action, "interconnect", MOVING, wire, WIRE_ACTIVITY * distances.buffers_mm * 1e-3
+            )
+    dram = technology.price(f"dram.{config.dram.kind}.energy")
+    for shared in (SharedAction.DRAM_READ, SharedAction.DRAM_WRITE):
+        yield Line(SHARED + shared, "dram", DRAM, dram, 8)
+    for shared, price in (
+        (SharedAction.INSTRUCTION, "control.instruction.energy"),
+        (SharedAction.CONTROL_CYCLE, "control.cycle.energy"),
+    ):
+        yield Line(SHARED + shared, "control", MOVING, technology.price(price))
+
+
+def _standing_lines(
+    config: DesignConfig, technology: Technology, standing: Standing
+) -> Iterator[Line]:
+    """Lines of power over time: 1 mW for a cycle of 1/f MHz is 1000/f pJ."""
+    cycle_pj = 1e3 / config.clock_mhz
+    action = SHARED + SharedAction.CYCLE
+    price, area_mm2 = standing.logic
+    yield Line(action, "leakage", IDLE, price, area_mm2 * cycle_pj)
+    for leakage in standing.srams:
+        yield Line(action, "leakage", IDLE, leakage, cycle_pj)
+    background, gib = standing.dram
+    yield Line(action, "dram", DRAM, background, gib * cycle_pj)
