@@ -1,29 +1,117 @@
-"""The one decorator that compiles a kernel; numba is imported when it is first applied."""
+"""The one way numba is used here: a decorator with a safe cache and a choice of instruction set.
+
+Only kernel modules import this one, so numba loads with the first kernel and not before.
+
+``ACCELSIM_PORTABLE=1`` compiles for plain x86-64 (SSE2) or plain AArch64 instead of this machine's
+CPU. No kernel may contract a multiply and an add into one rounding, so both give the same bytes.
+
+Compiled code is kept under ``$XDG_CACHE_HOME/accelsim`` (or ``~/.cache/accelsim``) in a folder
+named after everything it depends on: the text of every kernel module, the versions of Python,
+numpy, numba and llvmlite, and the CPU. numba's own check looks at one file at a time and would keep
+a caller whose callee, in another file, has changed.
+"""
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import os
+import platform
+import sys
+import tempfile
+import warnings
 from collections.abc import Callable
-from typing import TypeVar, cast
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
 
-Kernel = TypeVar("Kernel", bound=Callable[..., object])
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+PORTABLE_VARIABLE = "ACCELSIM_PORTABLE"
+_PLAIN_CPU = {"x86_64": "x86-64", "amd64": "x86-64"}
+_IMPORT_LINE = "from accelsim.kernels import"
 
 
-def kernel(function: Kernel) -> Kernel:
-    """Compile ``function`` to native code on its first call, without the GIL.
+def kernel(function: Function) -> Function:
+    """Compile ``function`` at its first call, in IEEE order, without the interpreter lock.
 
-    Integer division by zero follows numpy (no exception), indices are not checked and floating
-    arithmetic is never reordered. A module that applies this decorator imports numba: it has to be
-    imported lazily by whatever must start fast.
-
-    Args:
-        function: Takes and returns scalars, tuples and arrays that numba can type.
-
-    Returns:
-        The compiled function; it may be called from other kernels.
+    No fast-math: additions keep their order and nothing is contracted. Division by zero follows
+    IEEE instead of raising. Signatures come from the arguments, so a wrapper must pass one dtype
+    and one memory layout per argument.
     """
+    numba = _numba()
+    folder = cache_folder()
+    options = {"nogil": True, "fastmath": False, "error_model": "numpy"}
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = "" if folder is None else str(folder)
+    try:
+        compiled: Function = numba.njit(cache=folder is not None, **options)(function)
+    finally:
+        numba.config.CACHE_DIR = before
+    return compiled
+
+
+def is_portable() -> bool:
+    """Return whether the environment asks for plain instructions instead of this machine's."""
+    return os.environ.get(PORTABLE_VARIABLE, "").strip().lower() in {"1", "true", "yes"}
+
+
+@functools.cache
+def cache_folder() -> Path | None:
+    """Return the folder for compiled kernels; None, with one warning, where it is not writable."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    folder = Path(base) / "accelsim" / cache_key()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        warnings.warn(
+            f"compiled kernels cannot be kept in {folder} ({error.strerror}); "
+            "they are compiled again in each process",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+        return None
+    return folder
+
+
+@functools.cache
+def cache_key() -> str:
+    """Return the name under which code compiled by this process may be kept and found again."""
+    import llvmlite
+    import numpy
+
+    parts = [sys.version, numpy.__version__, _numba().__version__, llvmlite.__version__, _target()]
+    digest = hashlib.sha256("\n".join(parts).encode())
+    package = Path(__file__).resolve().parent
+    for path in sorted(package.rglob("*.py")):
+        text = path.read_bytes()
+        if path.name == "kernels.py" or _IMPORT_LINE.encode() in text:
+            digest.update(str(path.relative_to(package)).encode() + b"\0" + text)
+    return digest.hexdigest()[:24]
+
+
+def _target() -> str:
+    """Name the instruction set that kernels are compiled for."""
+    if is_portable():
+        return "portable " + platform.machine()
+    from llvmlite import binding
+
+    return f"{binding.get_host_cpu_name()} {binding.get_host_cpu_features().flatten()}"
+
+
+@functools.cache
+def _numba() -> ModuleType:
+    """Import numba once, its target chosen before any of its code runs."""
+    loaded = "numba" in sys.modules
+    if is_portable():
+        plain = _PLAIN_CPU.get(platform.machine().lower(), "generic")
+        os.environ["NUMBA_CPU_NAME"] = plain
+        os.environ["NUMBA_CPU_FEATURES"] = ""
     import numba
 
-    compiled = numba.njit(
-        cache=True, nogil=True, fastmath=False, error_model="numpy", boundscheck=False
-    )(function)
-    return cast(Kernel, compiled)
+    if is_portable() and loaded:
+        numba.config.reload_config()
+    module: ModuleType = numba
+    return module

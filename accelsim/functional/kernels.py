@@ -1,0 +1,410 @@
+"""Compiled loops of the functional model: exact integers, and floats in one stated order.
+
+Call them through `operators`, which checks shapes and dtypes; nothing is checked here.
+
+Order of additions, the same on every CPU and for any number of threads:
+
+* products of matrices, float32: per output, k ascending from 0, product rounded before it is added;
+* sums of squares and of exponentials: lane j of 16 adds elements j, j + 16, j + 32, ... ascending;
+  then lanes 8..15 are added to 0..7, 4..7 to 0..3, 2..3 to 0..1, 1 to 0;
+* integers: exact, so their order is free.
+
+A *panel* holds 64 outputs of a float matrix side by side: element [k * 64 + j] multiplies operand k
+of output j. Loops run over the 64 outputs inside and over k outside, which vectorises without
+touching the order of any sum.
+"""
+
+# mypy: disable-error-code="no-untyped-def, no-untyped-call"
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from accelsim.kernels import kernel
+
+PANEL = 64
+LANES = 16
+
+_i32 = np.int32
+_f32 = np.float32
+_ZERO = np.float32(0.0)
+_ONE = np.float32(1.0)
+
+# 1.5 * 2**23: adding it to |x| < 2**22 rounds x to an integer, halves to even, in the sum's low bits.
+_ROUND = np.float32(12582912.0)
+_LOG2_E = np.float32(math.log2(math.e))
+# ln 2 in two parts; the first has 9 significant bits, so n * _LN2_HIGH is exact for |n| < 2**15.
+_LN2_HIGH = np.float32(355 / 512)
+_LN2_LOW = np.float32(math.log(2) - 355 / 512)
+# Below this, exp is far under the smallest normal float32 and becomes zero.
+_EXP_LOWEST = np.float32(-104.0)
+_E2, _E3, _E4, _E5, _E6, _E7 = (np.float32(1 / math.factorial(n)) for n in range(2, 8))
+_TERNARY_MASK = np.int32(3)
+
+
+@kernel
+def ternary_rows(codes, packed, first, quarter, accumulators):
+    """Add up ``codes`` against packed ternary rows, exactly.
+
+    codes int8 [m, k]; packed uint8 [r, k] holds packed rows first .. first + r; bits 2i of byte
+    [row, k] are weight [i * quarter + row, k] plus one; accumulators int32 [m, 4 * quarter].
+    Sums of code * (weight + 1), less the sum of the codes: |.| <= 254 * k, so int32 holds
+    k < 8,454,000.
+    """
+    m, k = codes.shape
+    sums = np.empty(m, np.int32)
+    for i in range(m):
+        total = _i32(0)
+        for t in range(k):
+            total = _i32(total + _i32(codes[i, t]))
+        sums[i] = total
+    w0 = np.empty(k, np.uint8)
+    w1 = np.empty(k, np.uint8)
+    w2 = np.empty(k, np.uint8)
+    w3 = np.empty(k, np.uint8)
+    for r in range(packed.shape[0]):
+        row = packed[r]
+        for t in range(k):
+            byte = _i32(row[t])
+            w0[t] = byte & _TERNARY_MASK
+            w1[t] = (byte >> _i32(2)) & _TERNARY_MASK
+            w2[t] = (byte >> _i32(4)) & _TERNARY_MASK
+            w3[t] = byte >> _i32(6)
+        n0 = first + r
+        n1 = n0 + quarter
+        n2 = n1 + quarter
+        n3 = n2 + quarter
+        i = 0
+        while i + 2 <= m:
+            x = codes[i]
+            y = codes[i + 1]
+            a0 = a1 = a2 = a3 = _i32(0)
+            b0 = b1 = b2 = b3 = _i32(0)
+            for t in range(k):
+                p = _i32(x[t])
+                q = _i32(y[t])
+                a0 = _i32(a0 + _i32(p * _i32(w0[t])))
+                a1 = _i32(a1 + _i32(p * _i32(w1[t])))
+                a2 = _i32(a2 + _i32(p * _i32(w2[t])))
+                a3 = _i32(a3 + _i32(p * _i32(w3[t])))
+                b0 = _i32(b0 + _i32(q * _i32(w0[t])))
+                b1 = _i32(b1 + _i32(q * _i32(w1[t])))
+                b2 = _i32(b2 + _i32(q * _i32(w2[t])))
+                b3 = _i32(b3 + _i32(q * _i32(w3[t])))
+            accumulators[i, n0] = a0 - sums[i]
+            accumulators[i, n1] = a1 - sums[i]
+            accumulators[i, n2] = a2 - sums[i]
+            accumulators[i, n3] = a3 - sums[i]
+            accumulators[i + 1, n0] = b0 - sums[i + 1]
+            accumulators[i + 1, n1] = b1 - sums[i + 1]
+            accumulators[i + 1, n2] = b2 - sums[i + 1]
+            accumulators[i + 1, n3] = b3 - sums[i + 1]
+            i += 2
+        if i < m:
+            x = codes[i]
+            a0 = a1 = a2 = a3 = _i32(0)
+            for t in range(k):
+                p = _i32(x[t])
+                a0 = _i32(a0 + _i32(p * _i32(w0[t])))
+                a1 = _i32(a1 + _i32(p * _i32(w1[t])))
+                a2 = _i32(a2 + _i32(p * _i32(w2[t])))
+                a3 = _i32(a3 + _i32(p * _i32(w3[t])))
+            accumulators[i, n0] = a0 - sums[i]
+            accumulators[i, n1] = a1 - sums[i]
+            accumulators[i, n2] = a2 - sums[i]
+            accumulators[i, n3] = a3 - sums[i]
+
+
+@kernel
+def _add_four(sums, a, b, c, d, panel, k_begin, k_end):
+    """Add k_begin <= k < k_end of operand rows a, b, c, d times a panel to sums [4 * 64]."""
+    k = k_begin
+    while k + 4 <= k_end:
+        a0, a1, a2, a3 = a[k], a[k + 1], a[k + 2], a[k + 3]
+        b0, b1, b2, b3 = b[k], b[k + 1], b[k + 2], b[k + 3]
+        c0, c1, c2, c3 = c[k], c[k + 1], c[k + 2], c[k + 3]
+        d0, d1, d2, d3 = d[k], d[k + 1], d[k + 2], d[k + 3]
+        w = panel[k * PANEL : (k + 4) * PANEL]
+        for j in range(PANEL):
+            w0, w1, w2, w3 = w[j], w[PANEL + j], w[2 * PANEL + j], w[3 * PANEL + j]
+            sums[j] = (((sums[j] + a0 * w0) + a1 * w1) + a2 * w2) + a3 * w3
+            sums[PANEL + j] = (((sums[PANEL + j] + b0 * w0) + b1 * w1) + b2 * w2) + b3 * w3
+            sums[2 * PANEL + j] = (((sums[2 * PANEL + j] + c0 * w0) + c1 * w1) + c2 * w2) + c3 * w3
+            sums[3 * PANEL + j] = (((sums[3 * PANEL + j] + d0 * w0) + d1 * w1) + d2 * w2) + d3 * w3
+        k += 4
+    while k < k_end:
+        a0, b0, c0, d0 = a[k], b[k], c[k], d[k]
+        w = panel[k * PANEL : (k + 1) * PANEL]
+        for j in range(PANEL):
+            w0 = w[j]
+            sums[j] += a0 * w0
+            sums[PANEL + j] += b0 * w0
+            sums[2 * PANEL + j] += c0 * w0
+            sums[3 * PANEL + j] += d0 * w0
+        k += 1
+
+
+@kernel
+def _add_one(sums, a, panel, k_begin, k_end):
+    """Add k_begin <= k < k_end of operand row a times a panel to sums [64]."""
+    k = k_begin
+    while k + 8 <= k_end:
+        a0, a1, a2, a3 = a[k], a[k + 1], a[k + 2], a[k + 3]
+        a4, a5, a6, a7 = a[k + 4], a[k + 5], a[k + 6], a[k + 7]
+        w = panel[k * PANEL : (k + 8) * PANEL]
+        for j in range(PANEL):
+            s = ((sums[j] + a0 * w[j]) + a1 * w[PANEL + j]) + a2 * w[2 * PANEL + j]
+            s = ((s + a3 * w[3 * PANEL + j]) + a4 * w[4 * PANEL + j]) + a5 * w[5 * PANEL + j]
+            sums[j] = (s + a6 * w[6 * PANEL + j]) + a7 * w[7 * PANEL + j]
+        k += 8
+    while k < k_end:
+        a0 = a[k]
+        w = panel[k * PANEL : (k + 1) * PANEL]
+        for j in range(PANEL):
+            sums[j] += a0 * w[j]
+        k += 1
+
+
+@kernel
+def _multiply_panel(x, panel, first, out):
+    """Write columns first .. first + 64 of out [m, n]: x [m, k] times one panel [k * 64]."""
+    m, k = x.shape
+    width = min(PANEL, out.shape[1] - first)
+    sums = np.empty(4 * PANEL, np.float32)
+    i = 0
+    while i < m:
+        rows = 4 if i + 4 <= m else 1
+        sums[: rows * PANEL] = _ZERO
+        if rows == 4:
+            _add_four(sums, x[i], x[i + 1], x[i + 2], x[i + 3], panel, 0, k)
+        else:
+            _add_one(sums[:PANEL], x[i], panel, 0, k)
+        for r in range(rows):
+            for j in range(width):
+                out[i + r, first + j] = sums[r * PANEL + j]
+        i += rows
+
+
+@kernel
+def dense_float32(x, panels, first, out):
+    """Multiply x [m, k] by panels [p, k * 64] into columns from 64 * first of out [m, n]."""
+    for p in range(panels.shape[0]):
+        _multiply_panel(x, panels[p], (first + p) * PANEL, out)
+
+
+@kernel
+def dense_bfloat16(x, panels, first, out):
+    """Do as `dense_float32`, with panels uint16 [p, k * 64] of bfloat16 patterns."""
+    bits = np.empty(panels.shape[1], np.uint32)
+    widened = bits.view(np.float32)
+    for p in range(panels.shape[0]):
+        row = panels[p]
+        for t in range(row.shape[0]):
+            bits[t] = np.uint32(row[t]) << np.uint32(16)
+        _multiply_panel(x, widened, (first + p) * PANEL, out)
+
+
+@kernel
+def _sum_lanes(lanes):
+    """Add 16 lanes in the fixed tree."""
+    half = LANES // 2
+    while half > 0:
+        for j in range(half):
+            lanes[j] += lanes[j + half]
+        half //= 2
+    return lanes[0]
+
+
+@kernel
+def exponentials(x, largest, powers):
+    """Replace x [n] <= largest by exp(x - largest) and return the sum in the 16-lane order.
+
+    exp(r + n ln 2) = 2**n exp(r) with |r| <= ln 2 / 2 and the Taylor polynomial of degree 7, whose
+    remainder is below 6e-9 of the value. Under 2**-126 the result is zero. powers int32 [>= n] is
+    overwritten.
+    """
+    scale = powers.view(np.float32)
+    for t in range(x.shape[0]):
+        y = max(x[t] - largest, _EXP_LOWEST)
+        n = (y * _LOG2_E + _ROUND) - _ROUND
+        r = (y - n * _LN2_HIGH) - n * _LN2_LOW
+        p = ((((_E7 * r + _E6) * r + _E5) * r + _E4) * r + _E3) * r + _E2
+        powers[t] = max(_i32(_i32(n) + _i32(127)), _i32(0)) << _i32(23)
+        x[t] = (p * r) * r + r + _ONE
+    for t in range(x.shape[0]):
+        x[t] *= scale[t]
+    lanes = np.zeros(LANES, np.float32)
+    whole = x.shape[0] // LANES * LANES
+    for t in range(0, whole, LANES):
+        for j in range(LANES):
+            lanes[j] += x[t + j]
+    for t in range(whole, x.shape[0]):
+        lanes[t - whole] += x[t]
+    return _sum_lanes(lanes)
+
+
+@kernel
+def _softmax_row(x, scale, powers):
+    """Replace the scores x [n] by softmax(scale * x)."""
+    largest = -_f32(np.inf)
+    for t in range(x.shape[0]):
+        x[t] *= scale
+        largest = max(largest, x[t])
+    total = exponentials(x, largest, powers)
+    for t in range(x.shape[0]):
+        x[t] /= total
+
+
+@kernel
+def _score_tile(q, keys, last, sums, scores):
+    """Write scores [rows, 64 * p] of 1 or 4 queries [rows, d] with the panels p * 64 <= last."""
+    rows, d = q.shape
+    for p in range(last // PANEL + 1):
+        sums[: rows * PANEL] = _ZERO
+        if rows == 4:
+            _add_four(sums, q[0], q[1], q[2], q[3], keys[p], 0, d)
+        else:
+            _add_one(sums[:PANEL], q[0], keys[p], 0, d)
+        for r in range(rows):
+            for j in range(PANEL):
+                scores[r, p * PANEL + j] = sums[r * PANEL + j]
+
+
+@kernel
+def _value_tile(scores, values, shortest, sums, out):
+    """Write out [rows, d]: row r adds shortest + r positions, probabilities times values."""
+    rows, d = out.shape
+    for p in range(values.shape[0]):
+        sums[: rows * PANEL] = _ZERO
+        panel = values[p]
+        if rows == 4:
+            _add_four(sums, scores[0], scores[1], scores[2], scores[3], panel, 0, shortest)
+            for r in range(1, 4):
+                lane = sums[r * PANEL : (r + 1) * PANEL]
+                _add_one(lane, scores[r], panel, shortest, shortest + r)
+        else:
+            _add_one(sums[:PANEL], scores[0], panel, 0, shortest)
+        for r in range(rows):
+            for j in range(min(PANEL, d - p * PANEL)):
+                out[r, p * PANEL + j] = sums[r * PANEL + j]
+
+
+@kernel
+def attention_units(q, keys, values, start, heads, begin, end, scale, out, kept):
+    """Attend for units begin .. end, unit = batch row * heads + head, in float32.
+
+    q, out [b, p, heads * d]: query i stands at position start + i and attends to itself and all
+    before it. keys [b, kv_heads, c / 64, d * 64], panels over positions; values [b, kv_heads, d / 64
+    rounded up, c * 64], panels over d. kept [b, heads, p, start + p] receives the probabilities, or
+    is empty. Scores are summed over d, then scaled and softened over the true context; the outputs
+    are summed over positions.
+    """
+    count = q.shape[1]
+    d = q.shape[2] // heads
+    group = heads // keys.shape[1]
+    length = (start + count + PANEL - 1) // PANEL * PANEL
+    queries = np.empty((4, d), np.float32)
+    scores = np.empty((4, length), np.float32)
+    powers = np.empty(length, np.int32)
+    sums = np.empty(4 * PANEL, np.float32)
+    for unit in range(begin, end):
+        row = unit // heads
+        head = unit % heads
+        columns = slice(head * d, (head + 1) * d)
+        i = 0
+        while i < count:
+            rows = 4 if i + 4 <= count else 1
+            shortest = start + i + 1
+            queries[:rows] = q[row, i : i + rows, columns]
+            last = shortest + rows - 2
+            _score_tile(queries[:rows], keys[row, head // group], last, sums, scores)
+            for r in range(rows):
+                _softmax_row(scores[r, : shortest + r], scale, powers)
+                if kept.size > 0:
+                    kept[row, head, i + r, : shortest + r] = scores[r, : shortest + r]
+            target = out[row, i : i + rows, columns]
+            _value_tile(scores, values[row, head // group], shortest, sums, target)
+            i += rows
+
+
+@kernel
+def rms_norm_rows(x, weight, epsilon, out):
+    """Write x / sqrt(mean(x**2) + epsilon) * weight, per row of float32 x [m, n]."""
+    m, n = x.shape
+    lanes = np.empty(LANES, np.float32)
+    whole = n // LANES * LANES
+    for i in range(m):
+        row = x[i]
+        lanes[:] = _ZERO
+        for t in range(0, whole, LANES):
+            for j in range(LANES):
+                lanes[j] += row[t + j] * row[t + j]
+        for t in range(whole, n):
+            lanes[t - whole] += row[t] * row[t]
+        inverse = _ONE / np.sqrt(_sum_lanes(lanes) / _f32(n) + epsilon)
+        for t in range(n):
+            out[i, t] = (row[t] * inverse) * weight[t]
+
+
+@kernel
+def quantise_rows(x, codes, scales):
+    """Write int8 codes [m, k] of float32 x [m, k] and the factor 127 / max|x| of each row."""
+    m, k = x.shape
+    for i in range(m):
+        row = x[i]
+        largest = _f32(1e-5)
+        for t in range(k):
+            largest = max(largest, abs(row[t]))
+        scale = _f32(127.0) / largest
+        scales[i] = scale
+        for t in range(k):
+            rounded = (row[t] * scale + _ROUND) - _ROUND
+            codes[i, t] = _i32(min(max(rounded, _f32(-128.0)), _f32(127.0)))
+
+
+@kernel
+def dequantise_rows(accumulators, scales, weight_scale, multiplies, out):
+    """Write acc / scale * weight_scale, or acc / (scale * weight_scale), as float32 [m, n]."""
+    m, n = accumulators.shape
+    for i in range(m):
+        if multiplies:
+            scale = scales[i]
+            for t in range(n):
+                out[i, t] = _f32(accumulators[i, t]) / scale * weight_scale
+        else:
+            scale = scales[i] * weight_scale
+            for t in range(n):
+                out[i, t] = _f32(accumulators[i, t]) / scale
+
+
+@kernel
+def rotate_rows(x, positions, cosines, sines):
+    """Rotate every head of x [m, heads * d] in place; row i stands at positions[i], int64.
+
+    cosines, sines [positions, d / 2]. Elements j and j + d / 2 of a head form a pair.
+    """
+    m, width = x.shape
+    half = cosines.shape[1]
+    for i in range(m):
+        cosine = cosines[positions[i]]
+        sine = sines[positions[i]]
+        for head in range(0, width, 2 * half):
+            low = x[i, head : head + half]
+            high = x[i, head + half : head + 2 * half]
+            for j in range(half):
+                a = low[j]
+                b = high[j]
+                low[j] = a * cosine[j] - b * sine[j]
+                high[j] = b * cosine[j] + a * sine[j]
+
+
+@kernel
+def relu2_gate_rows(gate, up, out):
+    """Write max(gate, 0)**2 * up, float32 [m, n]."""
+    m, n = gate.shape
+    for i in range(m):
+        for t in range(n):
+            positive = max(gate[i, t], _ZERO)
+            out[i, t] = (positive * positive) * up[i, t]

@@ -1,0 +1,94 @@
+"""The two kinds of linear layer: ternary weights on int8 codes, and plain floats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.functional import operators
+from accelsim.functional.checkpoint import DenseWeight, TernaryWeight
+from accelsim.functional.operators import Floats, Quantised
+from accelsim.functional.threads import Threads
+
+# What a linear tells whoever watches it: its operands and its sums, see `Observer`.
+Report = Callable[[str, NDArray[Any], NDArray[Any]], None]
+
+
+@dataclass(frozen=True)
+class TernaryLinear:
+    """y = dequantise(codes @ weights.T).
+
+    Attributes:
+        name: The checkpoint's name without ``.weight``.
+        packed: uint8 [outputs / 4, inputs], as in `TernaryWeight`.
+        scale: Weight scale.
+        multiplies: Whether the scale multiplies or divides.
+        threads: For the kernels.
+    """
+
+    name: str
+    packed: NDArray[np.uint8]
+    scale: np.float32
+    multiplies: bool
+    threads: Threads
+
+    def enter(self, x: Floats) -> Quantised:
+        """Return x [m, k] as int8 codes and scales; linears that read the same x share them."""
+        return operators.quantise(x, self.threads)
+
+    def __call__(self, x: Quantised, report: Report | None = None) -> Floats:
+        """Return float32 [m, outputs]."""
+        accumulators = operators.ternary_gemm(x.codes, self.packed, self.threads)
+        if report is not None:
+            report(self.name, x.codes, accumulators)
+        return operators.dequantise(
+            accumulators, x.scales, self.scale, self.multiplies, self.threads
+        )
+
+
+@dataclass(frozen=True)
+class DenseLinear:
+    """y = x @ weights.T in float32, x first rounded to the format the weights are stored in.
+
+    Attributes:
+        name: The checkpoint's name without ``.weight``.
+        panels: The weights as `operators.panels` lays them out.
+        outputs: Rows of the weight matrix.
+        storage: ``F32``, ``F16`` or ``BF16``.
+        threads: For the kernels.
+    """
+
+    name: str
+    panels: NDArray[Any]
+    outputs: int
+    storage: str
+    threads: Threads
+
+    def enter(self, x: Floats) -> Floats:
+        """Return x [m, k] rounded to the storage format."""
+        return operators.round_to(x, self.storage)
+
+    def __call__(self, x: Floats, report: Report | None = None) -> Floats:
+        """Return float32 [m, outputs]."""
+        y = operators.dense_gemm(x, self.panels, self.outputs, self.threads)
+        if report is not None:
+            report(self.name, x, y)
+        return y
+
+
+Linear = TernaryLinear | DenseLinear
+
+
+def build_linear(
+    name: str, weight: TernaryWeight | DenseWeight, multiplies: bool, threads: Threads
+) -> Linear:
+    """Copy a checkpoint's weight into the layout its kernel wants."""
+    if isinstance(weight, TernaryWeight):
+        return TernaryLinear(name, np.array(weight.packed), weight.scale, multiplies, threads)
+    return DenseLinear(
+        name, operators.panels(weight.stored), weight.shape[0], weight.storage, threads
+    )

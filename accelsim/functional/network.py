@@ -1,0 +1,253 @@
+"""A BitNet b1.58 network, top to bottom.
+
+The architecture is that of microsoft/bitnet-b1.58-2B-4T (arXiv 2504.12285) as transformers 5.23
+computes it in float32: pre-norm decoder layers with sub-norms before the output and down
+projections, grouped-query attention, rotary positions and a squared-ReLU gate.
+
+Shapes: B batch rows, P positions of this pass, M = B * P, H hidden, F feed-forward, N heads,
+K kv heads, D head_dim, C context, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from accelsim.errors import UserError
+from accelsim.functional import operators
+from accelsim.functional.checkpoint import EMBEDDING, FINAL_NORM, LM_HEAD, Checkpoint
+from accelsim.functional.kv_cache import KVCache
+from accelsim.functional.linear import DenseLinear, Linear, Report, build_linear
+from accelsim.functional.operators import Floats
+from accelsim.functional.rope import rope_tables
+from accelsim.functional.threads import Threads
+
+
+class Observer(Protocol):
+    """Called for every matrix product of a pass, in the order they run."""
+
+    def __call__(self, name: str, layer: int, kind: str, *operands: NDArray[Any]) -> None:
+        """Receive the operands of one product; they must be neither kept unchanged nor written.
+
+        Args:
+            name: Tensor name without ``.weight``, or ``model.layers.N.self_attn``.
+            layer: Layer number; -1 for the lm_head.
+            kind: Says what the operands are:
+                ``gemm``: int8 codes [M, k] and int32 sums [M, n], or, of a network that is not
+                ternary, float32 operands [M, k] and results [M, n];
+                ``attention``: float32 queries [B, P, N * D], keys and values [B, K, C, D] and
+                probabilities [B, N, P, C], zero above the diagonal;
+                ``lm_head``: float32 operands [m, H] and logits [m, V].
+            operands: See kind.
+        """
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Weights of one decoder layer; norms float32 [H], the last of them [F]."""
+
+    input_norm: Floats
+    attention_norm: Floats
+    post_norm: Floats
+    ffn_norm: Floats
+    q: Linear
+    k: Linear
+    v: Linear
+    o: Linear
+    gate: Linear
+    up: Linear
+    down: Linear
+
+
+class Network:
+    """A checkpoint that can be run.
+
+    The bytes of every result depend on the weights and the tokens alone: not on the number of
+    threads, the CPU, the rows of a batch, or how positions are cut into passes.
+
+    Attributes:
+        config: The network's shape.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, threads: int | None = None) -> None:
+        """Copy the weights into the kernels' layouts.
+
+        Args:
+            checkpoint: What to run.
+            threads: How many share the work; by default ``ACCELSIM_THREADS`` or all CPUs.
+        """
+        self.config = config = checkpoint.config
+        self._threads = Threads(threads)
+        self._layers = [self._build_layer(checkpoint, i) for i in range(config.layers)]
+        self._final_norm = checkpoint.dense[FINAL_NORM].widen()
+        self._embedding = operators.panels(checkpoint.dense[EMBEDDING].stored)
+        self._lm_head = self._build_lm_head(checkpoint)
+        self._cosines, self._sines = rope_tables(config.head_dim, config.rope_theta, 1)
+
+    def new_cache(self, batch: int, capacity: int) -> KVCache:
+        """Return an empty cache for ``batch`` rows of ``capacity`` positions.
+
+        Raises:
+            UserError: the capacity is past the network's longest context.
+        """
+        return KVCache(self.config, batch, capacity)
+
+    def forward(
+        self,
+        token_ids: ArrayLike,
+        cache: KVCache,
+        *,
+        last: int | None = None,
+        observer: Observer | None = None,
+    ) -> Floats:
+        """Run one pass and return logits, float32 [B, P, V].
+
+        Args:
+            token_ids: Integers [B, P]; they stand at the positions behind those in the cache.
+            cache: Of B rows; the pass appends P positions to it.
+            last: Compute logits for the last so many positions only: [B, last, V].
+            observer: Receives the operands of every product.
+
+        Raises:
+            UserError: no token, a token outside the vocabulary, or positions past the capacity.
+        """
+        ids = self._check_tokens(token_ids, cache)  # [B, P]
+        batch, count = ids.shape
+        positions = np.tile(np.arange(cache.length, cache.length + count), batch)  # [M]
+        self._grow_rope(cache.length + count)
+        h = operators.panel_rows(self._embedding, ids.reshape(-1))  # [M, H]
+        for number, layer in enumerate(self._layers):
+            h = h + self._attention(number, layer, h, positions, cache, observer)  # [M, H]
+            h = h + self._feed_forward(number, layer, h, observer)  # [M, H]
+        cache.advance(count)
+        kept = count if last is None else min(last, count)
+        h = h.reshape(batch, count, -1)[:, count - kept :]  # [B, kept, H]
+        h = np.ascontiguousarray(h).reshape(batch * kept, -1)  # [B * kept, H]
+        x = self._norm(h, self._final_norm)  # [B * kept, H]
+        logits = self._lm_head(x, _reporter(observer, -1, "lm_head"))  # [B * kept, V]
+        return logits.reshape(batch, kept, -1)  # [B, kept, V]
+
+    def _attention(
+        self,
+        number: int,
+        layer: Layer,
+        h: Floats,
+        positions: NDArray[np.int64],
+        cache: KVCache,
+        observer: Observer | None,
+    ) -> Floats:
+        report = _reporter(observer, number)
+        x: Any = layer.q.enter(self._norm(h, layer.input_norm))  # [M, H]
+        q = layer.q(x, report)  # [M, N * D]
+        k = layer.k(x, report)  # [M, K * D]
+        v = layer.v(x, report)  # [M, K * D]
+        operators.rotate(q, positions, self._cosines, self._sines, self._threads)
+        operators.rotate(k, positions, self._cosines, self._sines, self._threads)
+        cache.append(number, k, v)
+        q = q.reshape(cache.batch, -1, q.shape[1])  # [B, P, N * D]
+        a = self._attend(number, q, cache, observer)  # [B, P, N * D]
+        a = self._norm(a.reshape(h.shape), layer.attention_norm)  # [M, H]
+        x = layer.o.enter(a)  # [M, H]
+        return layer.o(x, report)  # [M, H]
+
+    def _attend(
+        self, number: int, q: Floats, cache: KVCache, observer: Observer | None
+    ) -> Floats:
+        batch, count, heads = q.shape[0], q.shape[1], self.config.heads
+        end = cache.length + count
+        keys, values = cache.keys[number], cache.values[number]
+        kept = None if observer is None else np.zeros((batch, heads, count, end), np.float32)
+        a = operators.attend(q, keys, values, cache.length, heads, self._threads, kept)
+        if observer is not None and kept is not None:
+            name = f"model.layers.{number}.self_attn"
+            observer(name, number, "attention", q, *cache.held(number, end), kept)
+        return a
+
+    def _feed_forward(
+        self, number: int, layer: Layer, h: Floats, observer: Observer | None
+    ) -> Floats:
+        report = _reporter(observer, number)
+        x: Any = layer.gate.enter(self._norm(h, layer.post_norm))  # [M, H]
+        gate = layer.gate(x, report)  # [M, F]
+        up = layer.up(x, report)  # [M, F]
+        y = operators.relu2_gate(gate, up, self._threads)  # [M, F]
+        y = self._norm(y, layer.ffn_norm)  # [M, F]
+        x = layer.down.enter(y)  # [M, F]
+        return layer.down(x, report)  # [M, H]
+
+    def _norm(self, x: Floats, weight: Floats) -> Floats:
+        return operators.rms_norm(x, weight, self.config.rms_eps, self._threads)
+
+    def _grow_rope(self, positions: int) -> None:
+        """Double the rotary tables until they hold so many positions."""
+        size = self._cosines.shape[0]
+        if size < positions:
+            size = min(max(2 * size, positions, 64), self.config.max_positions)
+            self._cosines, self._sines = rope_tables(
+                self.config.head_dim, self.config.rope_theta, size
+            )
+
+    def _check_tokens(self, token_ids: ArrayLike, cache: KVCache) -> NDArray[np.int64]:
+        ids = np.asarray(token_ids)
+        if ids.ndim != 2 or ids.size == 0 or not np.issubdtype(ids.dtype, np.integer):
+            given = f"{ids.dtype} {ids.shape}"
+            raise UserError("no tokens", value=given, allowed="integers [batch, positions]")
+        wrong = ids[(ids < 0) | (ids >= self.config.vocab_size)]
+        if wrong.size:
+            allowed = f"allowed: 0 to {self.config.vocab_size - 1}"
+            raise UserError("token outside the vocabulary", value=int(wrong[0]), allowed=allowed)
+        if ids.shape[0] != cache.batch:
+            allowed = f"the cache has {cache.batch} rows"
+            raise UserError("wrong batch", value=ids.shape[0], allowed=allowed)
+        end = cache.length + ids.shape[1]
+        if end > cache.capacity:
+            allowed = f"allowed: up to {cache.capacity}"
+            raise UserError("positions past the cache", value=end, allowed=allowed)
+        return ids.astype(np.int64)
+
+    def _build_layer(self, checkpoint: Checkpoint, number: int) -> Layer:
+        prefix = f"model.layers.{number}."
+        multiplies = checkpoint.config.linear_class == "autobitlinear"
+
+        def linear(name: str) -> Linear:
+            weight = checkpoint.linears[prefix + name]
+            return build_linear(prefix + name, weight, multiplies, self._threads)
+
+        def norm(name: str) -> Floats:
+            return checkpoint.dense[f"{prefix}{name}.weight"].widen()
+
+        return Layer(
+            input_norm=norm("input_layernorm"),
+            attention_norm=norm("self_attn.attn_sub_norm"),
+            post_norm=norm("post_attention_layernorm"),
+            ffn_norm=norm("mlp.ffn_sub_norm"),
+            q=linear("self_attn.q_proj"),
+            k=linear("self_attn.k_proj"),
+            v=linear("self_attn.v_proj"),
+            o=linear("self_attn.o_proj"),
+            gate=linear("mlp.gate_proj"),
+            up=linear("mlp.up_proj"),
+            down=linear("mlp.down_proj"),
+        )
+
+    def _build_lm_head(self, checkpoint: Checkpoint) -> DenseLinear:
+        tied = checkpoint.config.tie_embeddings
+        laid = self._embedding
+        if not tied:
+            laid = operators.panels(checkpoint.dense[LM_HEAD].stored)
+        name = (EMBEDDING if tied else LM_HEAD).removesuffix(".weight")
+        # The head reads float32 operands in every format: it is not part of what is quantised.
+        return DenseLinear(name, laid, checkpoint.config.vocab_size, "F32", self._threads)
+
+
+def _reporter(observer: Observer | None, layer: int, kind: str = "gemm") -> Report | None:
+    if observer is None:
+        return None
+
+    def report(name: str, operands: NDArray[Any], sums: NDArray[Any]) -> None:
+        observer(name, layer, kind, operands, sums)
+
+    return report

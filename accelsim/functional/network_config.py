@@ -1,0 +1,263 @@
+"""The shape of a BitNet network, read strictly from an HF ``config.json``."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from accelsim.errors import UserError
+
+LinearClass = Literal["autobitlinear", "bitlinear"]
+MAX_CONFIG_BYTES = 1 << 20
+_LARGEST_WIDTH = 1 << 20
+_LARGEST_COUNT = 1 << 24
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """A decoder-only network of the BitNet b1.58 2B4T architecture.
+
+    Attributes:
+        vocab_size: Rows of the embedding.
+        hidden_size: Width of the residual stream; equals heads * head_dim.
+        intermediate_size: Width of the feed-forward layer.
+        layers: Decoder layers.
+        heads: Query heads per layer.
+        kv_heads: Key and value heads per layer; each serves heads / kv_heads query heads.
+        head_dim: Width of a head, even.
+        rope_theta: Base of the rotary angles.
+        rms_eps: Added to the mean square in every RMSNorm.
+        max_positions: Longest context.
+        tie_embeddings: Whether the lm_head is the embedding.
+        ternary: Whether the linears hold ternary weights; otherwise they are plain floats.
+        linear_class: With ``autobitlinear`` the weight scale multiplies, with ``bitlinear`` it
+            divides; None for a network that is not ternary.
+        bos: Token that begins a text, where the network has one.
+        eos: Tokens that end a text.
+    """
+
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    rope_theta: float
+    rms_eps: float
+    max_positions: int
+    tie_embeddings: bool
+    ternary: bool
+    linear_class: LinearClass | None
+    bos: int | None
+    eos: tuple[int, ...]
+
+    def linear_shapes(self) -> dict[str, tuple[int, int]]:
+        """Return (outputs, inputs) of a layer's seven linears, by name inside the layer."""
+        hidden, ffn, kv = self.hidden_size, self.intermediate_size, self.kv_heads * self.head_dim
+        return {
+            "self_attn.q_proj": (hidden, hidden),
+            "self_attn.k_proj": (kv, hidden),
+            "self_attn.v_proj": (kv, hidden),
+            "self_attn.o_proj": (hidden, hidden),
+            "mlp.gate_proj": (ffn, hidden),
+            "mlp.up_proj": (ffn, hidden),
+            "mlp.down_proj": (hidden, ffn),
+        }
+
+    def norm_sizes(self) -> dict[str, int]:
+        """Return the length of a layer's four norm weights, by name inside the layer."""
+        return {
+            "input_layernorm": self.hidden_size,
+            "self_attn.attn_sub_norm": self.hidden_size,
+            "post_attention_layernorm": self.hidden_size,
+            "mlp.ffn_sub_norm": self.intermediate_size,
+        }
+
+
+def read_network_config(path: Path) -> NetworkConfig:
+    """Read and check an HF ``config.json``.
+
+    Keys that do not bear on inference are ignored, as HF writes dozens of them; a key that changes
+    the arithmetic to something not computed here is refused.
+
+    Raises:
+        UserError: the file is missing, is not JSON, or a value is missing or out of range.
+    """
+    table = _Table(path, read_json_object(path, MAX_CONFIG_BYTES))
+    table.expect("model_type", "bitnet")
+    table.expect("hidden_act", "relu2", default="relu2")
+    table.expect("attention_bias", False, default=False)
+    hidden = table.integer("hidden_size", 2, _LARGEST_WIDTH)
+    heads = table.integer("num_attention_heads", 1, hidden)
+    kv_heads = table.integer("num_key_value_heads", 1, heads)
+    vocab = table.integer("vocab_size", 1, _LARGEST_COUNT)
+    linear_class = _linear_class(table)
+    config = NetworkConfig(
+        vocab_size=vocab,
+        hidden_size=hidden,
+        intermediate_size=table.integer("intermediate_size", 1, _LARGEST_WIDTH),
+        layers=table.integer("num_hidden_layers", 1, 4096),
+        heads=heads,
+        kv_heads=kv_heads,
+        head_dim=table.integer("head_dim", 2, hidden, default=hidden // heads),
+        rope_theta=_rope_theta(table),
+        rms_eps=table.number("rms_norm_eps", 0.0, 1.0),
+        max_positions=table.integer("max_position_embeddings", 1, _LARGEST_WIDTH),
+        tie_embeddings=table.boolean("tie_word_embeddings"),
+        ternary=linear_class is not None,
+        linear_class=linear_class,
+        bos=next(iter(table.tokens("bos_token_id", vocab)), None),
+        eos=table.tokens("eos_token_id", vocab),
+    )
+    _check_divisions(table, config)
+    return config
+
+
+def _check_divisions(table: _Table, config: NetworkConfig) -> None:
+    if config.heads * config.head_dim != config.hidden_size:
+        product = f"num_attention_heads * head_dim = {config.heads} * {config.head_dim}"
+        raise table.error("hidden_size", f"differs from {product}", config.hidden_size, "equal")
+    if config.head_dim % 2:
+        raise table.error("head_dim", "is odd", config.head_dim, "allowed: an even number")
+    if config.heads % config.kv_heads:
+        allowed = f"allowed: a divisor of num_attention_heads = {config.heads}"
+        raise table.error("num_key_value_heads", "does not divide", config.kv_heads, allowed)
+    if not config.ternary:
+        return
+    for name, (outputs, _) in config.linear_shapes().items():
+        if outputs % 4:
+            allowed = "allowed: a multiple of 4, as four rows share a byte"
+            raise table.error("quantization_config", f"packs {name}, outputs", outputs, allowed)
+
+
+def _linear_class(table: _Table) -> LinearClass | None:
+    section = table.section("quantization_config")
+    if section is None:
+        return None
+    section.expect("quant_method", "bitnet")
+    section.expect("quantization_mode", "offline", default="offline")
+    value = section.values.get("linear_class", "bitlinear")
+    if value == "autobitlinear":
+        return "autobitlinear"
+    if value == "bitlinear":
+        return "bitlinear"
+    raise section.error("linear_class", "unknown", value, "allowed: autobitlinear, bitlinear")
+
+
+def _rope_theta(table: _Table) -> float:
+    scaling = table.values.get("rope_scaling")
+    if scaling is not None:
+        raise table.error("rope_scaling", "is not computed", scaling, "allowed: null")
+    section = table.section("rope_parameters")
+    if section is None:
+        return table.number("rope_theta", 1.0, 1e12)
+    section.expect("rope_type", "default", default="default")
+    return section.number("rope_theta", 1.0, 1e12)
+
+
+def read_json_object(path: Path, limit: int) -> dict[str, Any]:
+    """Read a JSON object of at most ``limit`` bytes.
+
+    Raises:
+        UserError: the file cannot be read, is longer, or holds anything but one JSON object.
+    """
+    try:
+        size = path.stat().st_size
+        if size > limit:
+            raise UserError("too long", file=path, value=size, allowed=f"at most {limit} bytes")
+        text = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot be read: {error.strerror}", file=path) from None
+    return parse_json_object(text, path)
+
+
+def parse_json_object(text: bytes, path: Path) -> dict[str, Any]:
+    """Parse one JSON object; duplicate keys, NaN and infinities are refused as UserError."""
+    try:
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"is not valid JSON: {error}", file=path) from None
+    if not isinstance(value, dict):
+        raise UserError("holds another type", file=path, value=value, allowed="a JSON object")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) != len(pairs):
+        raise ValueError("a key appears twice in one object")
+    return table
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not a JSON number")
+
+
+_REQUIRED: Any = object()
+
+
+@dataclass(frozen=True)
+class _Table:
+    """JSON values with the file and key they came from."""
+
+    path: Path
+    values: Mapping[str, Any]
+    prefix: str = ""
+
+    def error(self, key: str, message: str, value: object, allowed: str) -> UserError:
+        return UserError(
+            message, file=self.path, key=self.prefix + key, value=value, allowed=allowed
+        )
+
+    def section(self, key: str) -> _Table | None:
+        value = self.values.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            raise self.error(key, "has the wrong type", value, "allowed: an object")
+        return _Table(self.path, value, f"{self.prefix}{key}.")
+
+    def expect(self, key: str, wanted: object, default: object = _REQUIRED) -> None:
+        value = self._value(key, f"{wanted!r}", default)
+        if value != wanted or type(value) is not type(wanted):
+            raise self.error(key, "is not supported", value, f"allowed: {json.dumps(wanted)}")
+
+    def integer(self, key: str, low: int, high: int, default: int = _REQUIRED) -> int:
+        allowed = f"an integer from {low} to {high}"
+        value = self._value(key, allowed, default)
+        if type(value) is not int or not low <= value <= high:
+            raise self.error(key, "is out of range", value, f"allowed: {allowed}")
+        return value
+
+    def number(self, key: str, low: float, high: float) -> float:
+        allowed = f"a number above {low:g}, at most {high:g}"
+        value = self._value(key, allowed, _REQUIRED)
+        if type(value) not in (int, float) or not low < value <= high or not math.isfinite(value):
+            raise self.error(key, "is out of range", value, f"allowed: {allowed}")
+        return float(value)
+
+    def boolean(self, key: str) -> bool:
+        value = self._value(key, "true or false", _REQUIRED)
+        if type(value) is not bool:
+            raise self.error(key, "has the wrong type", value, "allowed: true or false")
+        return value
+
+    def tokens(self, key: str, vocab: int) -> tuple[int, ...]:
+        value = self.values.get(key)
+        listed = [] if value is None else value if isinstance(value, list) else [value]
+        if any(type(token) is not int or not 0 <= token < vocab for token in listed):
+            raise self.error(key, "is no token", value, f"allowed: 0 to {vocab - 1}")
+        return tuple(listed)
+
+    def _value(self, key: str, allowed: str, default: object) -> Any:
+        value = self.values.get(key)
+        if value is not None:
+            return value
+        if default is _REQUIRED:
+            raise self.error(key, "is missing", None, f"allowed: {allowed}")
+        return default

@@ -1,0 +1,261 @@
+"""What a network is made of: typed functions over the compiled loops.
+
+Each checks shape, dtype and contiguity, and cuts its outputs into pieces for threads. The order of
+every sum is stated in `kernels`; formulas are those of BitNet b1.58 (arXiv 2402.17764) as
+transformers 5.23 rounds them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.functional import kernels
+from accelsim.functional.checkpoint import widen
+from accelsim.functional.threads import Threads
+
+PANEL = kernels.PANEL
+Floats = NDArray[np.float32]
+
+
+class Quantised(NamedTuple):
+    """Rows of int8 codes [m, k] and the float32 factor [m] that made them: code = x * scale."""
+
+    codes: NDArray[np.int8]
+    scales: Floats
+
+
+def _check(name: str, array: NDArray[Any], dtype: type[np.generic], *shape: int | None) -> None:
+    """Refuse an array a kernel was not written for; None stands for any length."""
+    fits = array.ndim == len(shape) and all(
+        wanted is None or wanted == given for wanted, given in zip(shape, array.shape, strict=True)
+    )
+    if array.dtype != dtype or not fits or not array.flags.c_contiguous:
+        raise ValueError(
+            f"{name} is {array.dtype} {array.shape}, contiguous: {array.flags.c_contiguous}; "
+            f"expected contiguous {np.dtype(dtype)} {shape}"
+        )
+
+
+def quantise(x: Floats, threads: Threads) -> Quantised:
+    """Return int8 codes of float32 x [m, k], each row scaled by 127 / max(max|x|, 1e-5)."""
+    _check("x", x, np.float32, None, None)
+    codes = np.empty(x.shape, np.int8)
+    scales = np.empty(x.shape[0], np.float32)
+
+    def rows(begin: int, end: int) -> None:
+        kernels.quantise_rows(x[begin:end], codes[begin:end], scales[begin:end])
+
+    threads.split(rows, x.shape[0], x.size)
+    return Quantised(codes, scales)
+
+
+def ternary_gemm(
+    codes: NDArray[np.int8], packed: NDArray[np.uint8], threads: Threads
+) -> NDArray[np.int32]:
+    """Return the exact int32 sums [m, n] of int8 codes [m, k] times ternary weights.
+
+    Args:
+        codes: int8 [m, k].
+        packed: uint8 [n / 4, k] as in `TernaryWeight.packed`, writable memory.
+        threads: They share rows when there are enough, outputs otherwise.
+    """
+    m, k = codes.shape
+    quarter = packed.shape[0]
+    _check("codes", codes, np.int8, None, None)
+    _check("packed", packed, np.uint8, None, k)
+    accumulators = np.empty((m, 4 * quarter), np.int32)
+
+    def rows(begin: int, end: int) -> None:
+        kernels.ternary_rows(codes[begin:end], packed, 0, quarter, accumulators[begin:end])
+
+    def outputs(begin: int, end: int) -> None:
+        kernels.ternary_rows(codes, packed[begin:end], begin, quarter, accumulators)
+
+    by_rows = m >= 8 * threads.count
+    threads.split(rows if by_rows else outputs, m if by_rows else quarter, m * k * quarter)
+    return accumulators
+
+
+def dequantise(
+    accumulators: NDArray[np.int32],
+    scales: Floats,
+    weight_scale: np.float32,
+    multiplies: bool,
+    threads: Threads,
+) -> Floats:
+    """Return float32 [m, n]: acc / scale * weight_scale, or acc / (scale * weight_scale).
+
+    Args:
+        accumulators: int32 [m, n].
+        scales: float32 [m], from `quantise`.
+        weight_scale: The tensor's stored scale.
+        multiplies: True for ``autobitlinear``, False for ``bitlinear``.
+        threads: They share rows.
+    """
+    m, n = accumulators.shape
+    _check("accumulators", accumulators, np.int32, None, None)
+    _check("scales", scales, np.float32, m)
+    out = np.empty((m, n), np.float32)
+
+    def rows(begin: int, end: int) -> None:
+        kernels.dequantise_rows(
+            accumulators[begin:end], scales[begin:end], weight_scale, multiplies, out[begin:end]
+        )
+
+    threads.split(rows, m, out.size)
+    return out
+
+
+def panels(weight: NDArray[Any]) -> NDArray[Any]:
+    """Lay a matrix [n, k] out as [n / 64 rounded up, k * 64] for `dense_gemm`, padded with zeros.
+
+    float16 is widened to float32, which is exact; uint16 (bfloat16 patterns) stays as it is.
+    """
+    n, k = weight.shape
+    dtype = np.uint16 if weight.dtype == np.uint16 else np.float32
+    laid = np.zeros((-(-n // PANEL), k, PANEL), dtype)
+    for panel in range(laid.shape[0]):
+        rows = weight[panel * PANEL : (panel + 1) * PANEL]
+        laid[panel, :, : rows.shape[0]] = rows.T
+    return laid.reshape(laid.shape[0], -1)
+
+
+def panel_rows(laid: NDArray[Any], rows: NDArray[np.int64]) -> Floats:
+    """Return rows of the matrix that `panels` laid out, as float32 [len(rows), k]."""
+    stack = laid.reshape(laid.shape[0], -1, PANEL)
+    return np.ascontiguousarray(widen(stack[rows // PANEL, :, rows % PANEL]))
+
+
+def dense_gemm(x: Floats, laid: NDArray[Any], outputs: int, threads: Threads) -> Floats:
+    """Return float32 [m, outputs]: x [m, k] times a matrix laid out by `panels`, k ascending."""
+    m, k = x.shape
+    is_bfloat16 = laid.dtype == np.uint16
+    _check("x", x, np.float32, None, None)
+    _check("panels", laid, np.uint16 if is_bfloat16 else np.float32, -(-outputs // PANEL), k * PANEL)
+    kernel = kernels.dense_bfloat16 if is_bfloat16 else kernels.dense_float32
+    out = np.empty((m, outputs), np.float32)
+
+    def rows(begin: int, end: int) -> None:
+        kernel(x[begin:end], laid, 0, out[begin:end])
+
+    def columns(begin: int, end: int) -> None:
+        kernel(x, laid[begin:end], begin, out)
+
+    by_rows = m >= 16 * threads.count
+    threads.split(rows if by_rows else columns, m if by_rows else laid.shape[0], m * k * outputs)
+    return out
+
+
+def round_to(x: Floats, storage: str) -> Floats:
+    """Round float32 to a storage format, halves to even, and widen again.
+
+    Args:
+        x: float32 of any shape; finite.
+        storage: ``F32`` (nothing happens), ``F16`` or ``BF16``. Past the largest number of the
+            format comes infinity.
+    """
+    if storage == "F16":
+        with np.errstate(over="ignore"):
+            return x.astype(np.float16).astype(np.float32)
+    if storage == "BF16":
+        bits = x.view(np.uint32)
+        half = np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
+        return ((bits + half) & np.uint32(0xFFFF0000)).view(np.float32)
+    return x
+
+
+def rms_norm(x: Floats, weight: Floats, epsilon: float, threads: Threads) -> Floats:
+    """Return x / sqrt(mean(x**2) + epsilon) * weight for every row of float32 x [m, n]."""
+    _check("x", x, np.float32, None, None)
+    _check("weight", weight, np.float32, x.shape[1])
+    out = np.empty(x.shape, np.float32)
+
+    def rows(begin: int, end: int) -> None:
+        kernels.rms_norm_rows(x[begin:end], weight, np.float32(epsilon), out[begin:end])
+
+    threads.split(rows, x.shape[0], 2 * x.size)
+    return out
+
+
+def rotate(
+    x: Floats, positions: NDArray[np.int64], cosines: Floats, sines: Floats, threads: Threads
+) -> None:
+    """Rotate the heads of float32 x [m, heads * head_dim] in place.
+
+    Args:
+        x: Queries or keys.
+        positions: int64 [m], where each row stands.
+        cosines: float32 [more than any position, head_dim / 2], see `rope_tables`.
+        sines: As cosines.
+        threads: They share rows.
+    """
+    _check("x", x, np.float32, None, None)
+    _check("positions", positions, np.int64, x.shape[0])
+    _check("cosines", cosines, np.float32, None, None)
+    _check("sines", sines, np.float32, *cosines.shape)
+
+    def rows(begin: int, end: int) -> None:
+        kernels.rotate_rows(x[begin:end], positions[begin:end], cosines, sines)
+
+    threads.split(rows, x.shape[0], 2 * x.size)
+
+
+def attend(
+    q: Floats,
+    keys: Floats,
+    values: Floats,
+    start: int,
+    heads: int,
+    threads: Threads,
+    kept: Floats | None = None,
+) -> Floats:
+    """Return causal attention, float32 [batch, positions, heads * head_dim].
+
+    Args:
+        q: Queries as the result; query i stands at position ``start + i``.
+        keys: float32 [batch, kv_heads, c / 64, head_dim * 64], panels over c positions.
+        values: float32 [batch, kv_heads, head_dim / 64 rounded up, c * 64].
+        start: Positions before the first query; keys and values hold all up to the last query.
+        heads: Query heads, a multiple of kv_heads.
+        threads: They share (batch row, head) pairs.
+        kept: Where given, float32 [batch, heads, positions, start + positions] that receives the
+            probabilities on and below the diagonal.
+    """
+    batch, positions, width = q.shape
+    d = width // heads
+    kv_heads, context = keys.shape[1], keys.shape[2] * PANEL
+    end = start + positions
+    if end > context or heads * d != width or heads % kv_heads:
+        raise ValueError(f"{heads} heads of {d}, {end} positions do not fit {keys.shape}")
+    _check("q", q, np.float32, None, None, None)
+    _check("keys", keys, np.float32, batch, None, None, d * PANEL)
+    _check("values", values, np.float32, batch, kv_heads, -(-d // PANEL), context * PANEL)
+    out = np.empty(q.shape, np.float32)
+    probabilities = np.empty((0, 0, 0, 0), np.float32) if kept is None else kept
+    if kept is not None:
+        _check("kept", kept, np.float32, batch, heads, positions, end)
+    scale = np.float32(d**-0.5)
+
+    def units(first: int, last: int) -> None:
+        kernels.attention_units(
+            q, keys, values, start, heads, first, last, scale, out, probabilities
+        )
+
+    threads.split(units, batch * heads, 2 * q.size * end)
+    return out
+
+
+def relu2_gate(gate: Floats, up: Floats, threads: Threads) -> Floats:
+    """Return max(gate, 0)**2 * up, float32 [m, n]."""
+    _check("gate", gate, np.float32, None, None)
+    _check("up", up, np.float32, *gate.shape)
+    out = np.empty(gate.shape, np.float32)
+
+    def rows(begin: int, end: int) -> None:
+        kernels.relu2_gate_rows(gate[begin:end], up[begin:end], out[begin:end])
+
+    threads.split(rows, gate.shape[0], gate.size)
+    return out
