@@ -1,0 +1,98 @@
+"""Put a result on disk: numbers first, then what is made from them.
+
+Every file is written under a temporary name in its folder and moved into place, so a killed run
+leaves no half file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from accelsim.errors import UserError
+from accelsim.report.summary import compare_summary, summary
+from accelsim.report.tables import area_csv, energy_csv, json_text, manifest_json, operators_csv
+from accelsim.result import Comparison, Result
+
+Files = Mapping[str, bytes]
+
+
+def write_numbers(result: Result | Comparison, out_dir: str | os.PathLike[str]) -> list[Path]:
+    """Write the numbers of ``result`` under ``out_dir`` and return the files in that order.
+
+    A run gives summary.json, operators.csv, energy.csv, area.csv and manifest.json; a comparison
+    gives compare.json and those five for each design in a folder of its name.
+
+    Raises:
+        UserError: the folder or a file cannot be written.
+    """
+    folder = Path(out_dir)
+    if isinstance(result, Result):
+        return write_files(folder, number_files(result))
+    written = write_files(folder, {"compare.json": _encoded(json_text(compare_summary(result)))})
+    for name, design in zip(folder_names(result.results), result.results, strict=True):
+        written += write_files(folder / name, number_files(design))
+    return written
+
+
+def number_files(result: Result) -> dict[str, bytes]:
+    """Return the numbers of one run by file name."""
+    texts = {
+        "summary.json": json_text(summary(result)),
+        "operators.csv": operators_csv(result),
+        "energy.csv": energy_csv(result),
+        "area.csv": area_csv(result),
+        "manifest.json": manifest_json(result),
+    }
+    return {name: _encoded(text) for name, text in texts.items()}
+
+
+def folder_names(results: Iterable[Result]) -> list[str]:
+    """Return a folder name for each design: safe in a path, different even ignoring case."""
+    taken = {"figures"}
+    names = []
+    for result in results:
+        safe = re.sub(r"[^A-Za-z0-9_.-]", "_", result.design).lstrip(".")[:80] or "design"
+        name, serial = safe, 2
+        while name.casefold() in taken:
+            name, serial = f"{safe}-{serial}", serial + 1
+        taken.add(name.casefold())
+        names.append(name)
+    return names
+
+
+def write_files(folder: Path, files: Files) -> list[Path]:
+    """Write ``files`` (content by relative path) under ``folder``, each moved into place."""
+    return [_write(folder / name, content) for name, content in files.items()]
+
+
+def _write(target: Path, content: bytes) -> Path:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.is_dir():
+            raise IsADirectoryError(21, "a folder of that name is in the way")
+        _replace(target, content)
+    except OSError as cause:
+        raise UserError(
+            "cannot be written",
+            file=target,
+            value=cause.strerror,
+            allowed="choose another folder with --out",
+        ) from cause
+    return target
+
+
+def _replace(target: Path, content: bytes) -> None:
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8")
