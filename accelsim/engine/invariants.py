@@ -76,7 +76,9 @@ def check_result(result: Result) -> None:
             ("charges", charges),
         ):
             if abs(split - total) > 1e-12 * max(total, 1.0):
-                raise BrokenInvariantError(f"{result.design}: energy by {name} is {split}, not {total}")
+                raise BrokenInvariantError(
+                    f"{result.design}: energy by {name} is {split}, not {total}"
+                )
         if not phase.energy_low_pj <= total * (1 + 1e-12) <= phase.energy_high_pj * (1 + 2e-12):
             raise BrokenInvariantError(f"{result.design}: energy leaves its interval")
 

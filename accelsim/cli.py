@@ -1,0 +1,247 @@
+"""The command line: parse, call the api, print. Nothing else prints.
+
+Importing this module loads click and nothing heavy, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from accelsim import __version__
+from accelsim.errors import UserError
+
+USER_ERROR = 2
+
+
+class _Group(click.Group):
+    """A group whose commands end with one line and code 2 on a user error."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            click.echo(f"error: {error}", err=True)
+            ctx.exit(USER_ERROR)
+
+
+def _options(*decorators: Callable[..., Any]) -> Callable[..., Any]:
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+_WORKLOAD = _options(
+    click.option(
+        "--network", metavar="NAME|YAML", help="Shapes without weights; synthetic counts."
+    ),
+    click.option("--checkpoint", metavar="DIR|GGUF", help="A network with its weights."),
+    click.option(
+        "--prompt", metavar="TEXT", help="Prefill this text instead of the shipped slice."
+    ),
+    click.option("--prefill", type=int, help="Prompt positions.  [default: 256]"),
+    click.option("--decode", type=int, help="Decode passes.  [default: 64]"),
+    click.option("--batch", type=int, default=1, show_default=True, help="Sequences."),
+    click.option("--seed", type=int, default=0, show_default=True, help="Of synthetic counts."),
+)
+_OUTPUT = _options(
+    click.option(
+        "--set",
+        "assignments",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Override a field of the design, array.rows=16 for instance.",
+    ),
+    click.option(
+        "--out",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="Where to write.  [default: reports/<design>--<network>]",
+    ),
+    click.option(
+        "--json", "as_json", is_flag=True, help="Print the summary as JSON, nothing else."
+    ),
+    click.option("--no-report", is_flag=True, help="Numbers only, no figures and no page."),
+)
+_ACCOUNTING = click.option(
+    "--accounting",
+    type=click.Choice(["full", "paper"]),
+    default="full",
+    show_default=True,
+    help="full counts everything; paper is the published formula, arithmetic only.",
+)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="accelsim")
+def main() -> None:
+    """What ternary hardware gains on real networks, once everything is counted."""
+
+
+@main.command()
+@click.argument("design")
+@_WORKLOAD
+@click.option("--text", type=click.Path(path_type=Path), help="Also score this text.")
+@_ACCOUNTING
+@_OUTPUT
+def run(design: str, as_json: bool, no_report: bool, out: Path | None, **options: Any) -> None:
+    """Run a network on DESIGN: cycles, energy, area, and a report."""
+    from accelsim import api
+
+    with _progress(as_json) as tell:
+        outcome = api.run(design, progress=tell, **options)
+        _deliver(outcome, as_json, no_report, out, tell)
+
+
+@main.command()
+@click.argument("designs", nargs=-1, required=True)
+@_WORKLOAD
+@_ACCOUNTING
+@click.option("--iso", help="Reserved for comparisons at equal area or power.")
+@_OUTPUT
+def compare(
+    designs: tuple[str, ...], as_json: bool, no_report: bool, out: Path | None, **options: Any
+) -> None:
+    """Compare DESIGNS side by side; the first is the baseline."""
+    from accelsim import api
+
+    with _progress(as_json) as tell:
+        outcome = api.compare(designs, progress=tell, **options)
+        _deliver(outcome, as_json, no_report, out, tell)
+
+
+@main.command()
+@click.argument("design")
+@click.argument("m", type=int)
+@click.argument("k", type=int)
+@click.argument("n", type=int)
+@click.option("--timing", type=click.Choice(["rtl", "scalesim"]), default="rtl", show_default=True)
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--json", "as_json", is_flag=True)
+def gemm(design: str, m: int, k: int, n: int, as_json: bool, **options: Any) -> None:
+    """Time one GEMM of M tokens, reduction K and N outputs on DESIGN, from SRAM to SRAM."""
+    from accelsim import api
+
+    result = api.gemm(design, m, k, n, **options)
+    _print(result, as_json, api.gemm_table)
+
+
+@main.command()
+@click.argument("path")
+@click.option("--prompt", metavar="TEXT")
+@click.option("--token-ids", metavar="1,17,99")
+@click.option("--new-tokens", type=int, default=32, show_default=True)
+@click.option("--text", type=click.Path(path_type=Path), help="Score this text: perplexity.")
+@click.option("--dump", type=click.Path(path_type=Path), help="Write codes, sums and logits (npz).")
+@click.option("--temperature", type=float, default=0.0, show_default=True, help="0 is greedy.")
+@click.option("--top-k", type=int, help="Sample from the K most likely tokens.")
+@click.option("--top-p", type=float, help="Sample from the most likely tokens of this mass.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--json", "as_json", is_flag=True)
+def infer(path: str, as_json: bool, **options: Any) -> None:
+    """Run the functional model alone on the checkpoint at PATH."""
+    from accelsim import api
+
+    with _progress(as_json) as tell:
+        result = api.infer(path, progress=tell, **options)
+    _print(result, as_json, api.infer_table)
+
+
+@main.command()
+@click.argument("path")
+@click.option("--json", "as_json", is_flag=True)
+def inspect(path: str, as_json: bool) -> None:
+    """Show what the checkpoint at PATH is made of."""
+    from accelsim import api
+
+    _print(api.inspect(path), as_json, api.inspect_table)
+
+
+@main.command("list")
+@click.argument("what", type=click.Choice(["designs", "networks", "technologies", "pes"]))
+@click.option("--json", "as_json", is_flag=True)
+def list_(what: str, as_json: bool) -> None:
+    """List what ships: designs, networks, technologies or PE types."""
+    from accelsim import api
+
+    _print(api.listing(what), as_json, api.listing_table)
+
+
+@main.command()
+@click.argument("what", type=click.Choice(["design", "network", "summary", "compare"]))
+def schema(what: str) -> None:
+    """Print the JSON Schema of a YAML file or of an output."""
+    from accelsim import api
+
+    click.echo(json.dumps(api.schema(what), indent=2))
+
+
+def _print(result: Any, as_json: bool, table: Callable[[Any], Any]) -> None:
+    if as_json:
+        click.echo(json.dumps(result, indent=2, allow_nan=False))
+    else:
+        _console().print(table(result))
+
+
+def _deliver(outcome: Any, as_json: bool, no_report: bool, out: Path | None, tell: Any) -> None:
+    """Write numbers, print, then write the report."""
+    from accelsim import api
+
+    folder = out or api.default_folder(outcome)
+    api.write_numbers(outcome, folder)
+    if as_json:
+        click.echo(json.dumps(api.outcome_summary(outcome), indent=2, allow_nan=False))
+    else:
+        tell.stop()
+        _console().print(api.outcome_table(outcome))
+    if not no_report:
+        tell("writing the report")
+        api.write_report(outcome, folder)
+    tell.stop()
+    if not as_json:
+        page = "" if no_report else ", start with report.html"
+        click.echo(f"\nwritten to {folder}{page}")
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 100, highlight=False)
+
+
+class _progress:  # noqa: N801 - a context manager that reads like a function
+    """Show on stderr what is going on; silent where nobody watches a terminal."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._status: Any = None
+        self._quiet = quiet
+
+    def __enter__(self) -> _progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def __call__(self, text: str) -> None:
+        if self._quiet or not sys.stderr.isatty():
+            return
+        if self._status is None:
+            from rich.console import Console
+
+            self._status = Console(stderr=True).status(text)
+            self._status.start()
+        self._status.update(text)
+
+    def stop(self) -> None:
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
