@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from accelsim.config import ArrayConfig, BufferConfig, DesignConfig
 from accelsim.formats import lookup_format, lookup_packing
 from accelsim.hardware.design import ARRAY, MAC, unit_pe
-from accelsim.hardware.memory import Sram, build_sram
+from accelsim.hardware.memory import banks_for_bandwidth, sram_bank
 from accelsim.hardware.pe import PE
 from accelsim.hardware.technology import Price, Technology
 
@@ -25,6 +25,17 @@ class Part:
     kind: str
     count: float
     price: Price
+
+
+@dataclass(frozen=True)
+class Sram:
+    """One buffer: prices of a bit and of all its banks together."""
+
+    banks: int
+    read: Price  # pJ/bit
+    write: Price  # pJ/bit
+    area: Price  # um2
+    leakage: Price  # mW
 
 
 @dataclass(frozen=True)
@@ -55,14 +66,7 @@ class Floorplan:
 def build_floorplan(config: DesignConfig, technology: Technology) -> Floorplan:
     """Return all parts of a design; raise UserError where the technology lacks a price."""
     srams = {
-        name: build_sram(
-            technology,
-            buffer.capacity_kib * 1024,
-            buffer.width_bits,
-            buffer.banks,
-            config.clock_mhz,
-            bits,
-        )
+        name: _sram(technology, buffer, bits, config.clock_mhz)
         for name, buffer, bits in _buffers(config)
     }
     parts = (
@@ -85,6 +89,35 @@ def build_floorplan(config: DesignConfig, technology: Technology) -> Floorplan:
         ),
     )
     return Floorplan(parts, srams, technology.price("placement.density"))
+
+
+def _sram(technology: Technology, buffer: BufferConfig, bits: int, clock_mhz: float) -> Sram:
+    """Return a buffer with as many banks as deliver ``bits`` a cycle at the clock."""
+    capacity = buffer.capacity_kib * 1024
+    asked = sram_bank(technology, capacity, buffer.width_bits, buffer.banks)
+    banks = int(
+        banks_for_bandwidth(
+            asked.access_ns.value, clock_mhz, bits, buffer.width_bits, buffer.banks
+        )[0]
+    )
+    columns = sram_bank(technology, capacity, buffer.width_bits, banks)
+    return Sram(
+        banks,
+        *(
+            _single(price)
+            for price in (
+                columns.read_pj_per_bit,
+                columns.write_pj_per_bit,
+                columns.area_um2,
+                columns.leakage_mw,
+            )
+        ),
+    )
+
+
+def _single(price: Price) -> Price:
+    """Return a price of one design as a scalar."""
+    return replace(price, value=price.value[0], low=price.low[0], high=price.high[0])
 
 
 def _buffers(config: DesignConfig) -> Iterator[tuple[str, BufferConfig, int]]:
