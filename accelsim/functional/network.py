@@ -153,9 +153,7 @@ class Network:
         x = layer.o.enter(a)  # [M, H]
         return layer.o(x, report)  # [M, H]
 
-    def _attend(
-        self, number: int, q: Floats, cache: KVCache, observer: Observer | None
-    ) -> Floats:
+    def _attend(self, number: int, q: Floats, cache: KVCache, observer: Observer | None) -> Floats:
         batch, count, heads = q.shape[0], q.shape[1], self.config.heads
         end = cache.length + count
         keys, values = cache.keys[number], cache.values[number]

@@ -134,7 +134,9 @@ def dense_gemm(x: Floats, laid: NDArray[Any], outputs: int, threads: Threads) ->
     m, k = x.shape
     is_bfloat16 = laid.dtype == np.uint16
     _check("x", x, np.float32, None, None)
-    _check("panels", laid, np.uint16 if is_bfloat16 else np.float32, -(-outputs // PANEL), k * PANEL)
+    _check(
+        "panels", laid, np.uint16 if is_bfloat16 else np.float32, -(-outputs // PANEL), k * PANEL
+    )
     kernel = kernels.dense_bfloat16 if is_bfloat16 else kernels.dense_float32
     out = np.empty((m, outputs), np.float32)
 
