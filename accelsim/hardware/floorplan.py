@@ -211,7 +211,9 @@ def _operand_bits(unit: ArrayConfig, pe: PE) -> int:
     activation, weight = lookup_format(pe.activation).bits, lookup_format(pe.weight).bits
     if unit.organisation == "dot_product":
         return (unit.rows * activation + unit.cols * weight) * unit.lanes
-    shadow = 1 + unit.overlap
+    latency = unit.latency or pe.latency
+    # A second held operand waits in a shadow; with latency it travels through L registers instead.
+    shadow = max(2, latency) if unit.overlap else 1
     held = {"os": (1, 1), "ws": (1, shadow), "is": (shadow, 1)}[unit.dataflow]
     return unit.rows * unit.cols * (activation * held[0] + weight * held[1])
 
