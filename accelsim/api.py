@@ -18,12 +18,14 @@ from accelsim.hardware.design import build_designs
 from accelsim.hardware.technology import Technology, load_technology
 from accelsim.manifest import build_manifest
 from accelsim.result import Comparison, Result
-from accelsim.workloads import Source, open_source
+from accelsim.workloads import Source, open_source, shipped_profile
 
 if TYPE_CHECKING:
     from accelsim.trace import Trace
 
 Progress = Callable[[str], None]
+# What a command ends with; a mapping is the papers' own table.
+Outcome = Result | Comparison | dict[str, Any]
 
 
 def _silent(text: str) -> None:
@@ -196,3 +198,86 @@ def _results(loaded: Sequence[LoadedDesign], source: Source, progress: Progress)
         ):
             results[i] = replace(result, quality=source.quality(progress))
     return [results[i] for i in range(len(loaded))]
+
+
+def gemm(
+    design: str,
+    m: int,
+    k: int,
+    n: int,
+    *,
+    timing: str = "rtl",
+    seed: int = 0,
+    assignments: Iterable[str] = (),
+) -> dict[str, Any]:
+    """Return cycles, counts and energy of one GEMM from SRAM to SRAM, plain JSON.
+
+    Args:
+        design: A shipped design or a YAML file.
+        m: Tokens.
+        k: Reduction.
+        n: Outputs.
+        timing: ``rtl`` or ``scalesim``.
+        seed: Of operand counts.
+        assignments: Overrides of the design.
+
+    Raises:
+        UserError: Sizes out of range, or a design that does not fit.
+    """
+    from accelsim.engine.single import single_gemm
+    from accelsim.functional.synthetic import synthetic_gemm
+
+    loaded = load_design(design, assignments)
+    trace = synthetic_gemm(m, k, n, loaded.config.network_form, shipped_profile(), seed)
+    designs = build_designs([loaded.config], [loaded.file])
+    check_design(designs, 0, trace, loaded.technology, loaded.file)
+    return single_gemm(trace, designs, loaded.technology, timing)
+
+
+def write_numbers(outcome: Outcome, folder: Path) -> None:
+    """Write the numbers of an outcome; figures and page come with ``write_report``."""
+    from accelsim.report import write
+
+    if isinstance(outcome, dict):
+        from accelsim.report.tables import json_text
+
+        write.write_files(folder, {"summary.json": json_text(outcome).encode()})
+    else:
+        write.write_numbers(outcome, folder)
+
+
+def write_report(outcome: Outcome, folder: Path) -> None:
+    """Write page, figures and timeline of an outcome; the papers' table has none."""
+    from accelsim.report import write
+
+    if not isinstance(outcome, dict):
+        write.write_report(outcome, folder)
+
+
+def outcome_summary(outcome: Outcome) -> dict[str, Any]:
+    """Return an outcome as the stable JSON contract."""
+    from accelsim.report.summary import compare_summary, summary
+
+    if isinstance(outcome, dict):
+        return outcome
+    return summary(outcome) if isinstance(outcome, Result) else compare_summary(outcome)
+
+
+def outcome_table(outcome: Outcome) -> Any:
+    """Return an outcome as tables for a terminal."""
+    from accelsim.report import terminal
+
+    if isinstance(outcome, dict):
+        return terminal.mapping_table(outcome)
+    if isinstance(outcome, Result):
+        return terminal.run_tables(outcome)
+    return terminal.compare_tables(outcome)
+
+
+def default_folder(outcome: Outcome) -> Path:
+    """Return ``reports/<design>--<network>``, or the designs of a comparison joined by vs."""
+    if isinstance(outcome, dict):
+        return Path("reports") / f"{outcome['design']}--{outcome['network']}--paper"
+    results = outcome.results if isinstance(outcome, Comparison) else (outcome,)
+    designs = "-vs-".join(result.design for result in results)
+    return Path("reports") / f"{designs[:120]}--{results[0].network}"

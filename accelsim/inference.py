@@ -142,9 +142,7 @@ def _sampling(temperature: float, top_k: int | None, top_p: float | None, seed: 
 
     if temperature == 0:
         return None
-    chosen = {"top_k": top_k, "top_p": top_p}
-    given = {key: value for key, value in chosen.items() if value is not None}
-    return Sampling(temperature=temperature, seed=seed, **given)
+    return Sampling(temperature=temperature, seed=seed, top_k=top_k, top_p=top_p)
 
 
 def _generate(

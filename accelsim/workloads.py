@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from accelsim.functional.checkpoint import Checkpoint
     from accelsim.functional.network import Network
     from accelsim.functional.network_config import NetworkConfig as CheckpointConfig
+    from accelsim.functional.profile import OperandProfile
 
 Progress = Callable[[str], None]
 
@@ -89,12 +90,10 @@ class Source:
         return trace if trace.workload == self.workload else None
 
     def _synthetic(self, form: str, progress: Progress) -> Trace:
-        from accelsim.functional.profile import load_profile
         from accelsim.functional.synthetic import synthetic_trace
 
         progress(f"drawing operand counts of {self.name}")
-        path = locate.shipped(locate.NETWORKS) / "profiles" / f"{PROFILE}.yaml"
-        return synthetic_trace(self.config, self.workload, form, load_profile(path), self.seed)
+        return synthetic_trace(self.config, self.workload, form, shipped_profile(), self.seed)
 
     def notes(self, form: str) -> list[str]:
         """Return what a reader must know about this workload."""
@@ -110,6 +109,13 @@ class Source:
         progress(f"scoring {self.text.name}")
         network = self.network(progress)
         return quality(self.checkpoint(), network, self.text)
+
+
+def shipped_profile() -> OperandProfile:
+    """Return the operand profile that ships."""
+    from accelsim.functional.profile import load_profile
+
+    return load_profile(locate.shipped(locate.NETWORKS) / "profiles" / f"{PROFILE}.yaml")
 
 
 def open_source(

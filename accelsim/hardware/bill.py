@@ -16,7 +16,8 @@ from accelsim.hardware.actions import SHARED, Role, SharedAction, UnitAction, co
 from accelsim.hardware.design import ARRAY, MAC, UNIT_CODES, VECTOR, unit_pe
 from accelsim.hardware.floorplan import Sram
 from accelsim.hardware.pe import PE
-from accelsim.hardware.technology import Price, Technology
+from accelsim.hardware.prices import Price
+from accelsim.hardware.technology import Technology
 
 MATMUL, ACCUMULATORS, CASTS, ATTENTION, ELEMENTWISE = (
     "matmul",
@@ -263,11 +264,11 @@ def _memory_lines(
     for shared in (SharedAction.DRAM_READ, SharedAction.DRAM_WRITE):
         for part in ("energy", "controller.energy"):
             yield Line(SHARED + shared, "dram", DRAM, technology.price(f"{dram}.{part}"), 8)
-    for shared, price in (
+    for shared, name in (
         (SharedAction.INSTRUCTION, "control.instruction.energy"),
         (SharedAction.CONTROL_CYCLE, "control.cycle.energy"),
     ):
-        yield Line(SHARED + shared, "control", MOVING, technology.price(price))
+        yield Line(SHARED + shared, "control", MOVING, technology.price(name))
 
 
 def _standing_lines(

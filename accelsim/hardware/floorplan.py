@@ -6,12 +6,15 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from accelsim.config import ArrayConfig, BufferConfig, DesignConfig
 from accelsim.formats import lookup_format, lookup_packing
 from accelsim.hardware.design import ARRAY, MAC, unit_pe
 from accelsim.hardware.memory import banks_for_bandwidth, sram_bank
 from accelsim.hardware.pe import PE
-from accelsim.hardware.technology import Price, Technology
+from accelsim.hardware.prices import Price
+from accelsim.hardware.technology import Technology
 
 LOGIC, MACRO = "logic", "macro"  # logic is placed at a density, macros are as large as they are
 
@@ -117,7 +120,8 @@ def _sram(technology: Technology, buffer: BufferConfig, bits: int, clock_mhz: fl
 
 def _single(price: Price) -> Price:
     """Return a price of one design as a scalar."""
-    return replace(price, value=price.value[0], low=price.low[0], high=price.high[0])
+    value, low, high = (float(np.ravel(n)[0]) for n in (price.value, price.low, price.high))
+    return replace(price, value=value, low=low, high=high)
 
 
 def _buffers(config: DesignConfig) -> Iterator[tuple[str, BufferConfig, int]]:

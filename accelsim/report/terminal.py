@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Callable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -237,3 +237,44 @@ def _share(part: float, whole: float) -> tuple[str, str]:
     """Return the share as text and as a bar."""
     share = ratio(part, whole)
     return percent(share), "█" * round(BAR_WIDTH * (share or 0.0))
+
+
+def mapping_table(content: Mapping[str, Any]) -> RenderableType:
+    """Return a flat mapping as two columns; nested mappings become dotted keys."""
+    table = _table("", ("", ""))
+    for key, value in _flat(content):
+        _add(table, (key, f"{value:,.6g}" if isinstance(value, float) else f"{value}"))
+    return table
+
+
+def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def listing_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Return rows of equal keys as a table."""
+    table = _table("", tuple(rows[0]) if rows else ("nothing ships",))
+    for row in rows:
+        _add(table, tuple(f"{value}" for value in row.values()))
+    return table
+
+
+def infer_table(content: Mapping[str, Any]) -> RenderableType:
+    """Return generated text and quality of ``infer``."""
+    parts: list[RenderableType] = []
+    if "tokens" in content:
+        text = content["text"]
+        parts.append(Text(text if text is not None else " ".join(map(str, content["tokens"]))))
+    if "quality" in content:
+        parts.append(_quality(content["quality"]))
+    return _spaced(parts)
+
+
+def inspect_table(content: Mapping[str, Any]) -> RenderableType:
+    """Return what a checkpoint is made of, a row per linear layer."""
+    head = {key: value for key, value in content.items() if key != "tensors"}
+    return _spaced([mapping_table(head), listing_table(content["tensors"])])
