@@ -131,8 +131,7 @@ def gemm(design: str, m: int, k: int, n: int, as_json: bool, **options: Any) -> 
     """Time one GEMM of M tokens, reduction K and N outputs on DESIGN, from SRAM to SRAM."""
     from accelsim import api
 
-    result = api.gemm(design, m, k, n, **options)
-    _print(result, as_json, api.gemm_table)
+    _print(api.gemm(design, m, k, n, **options), as_json, "gemm_table")
 
 
 @main.command()
@@ -149,11 +148,11 @@ def gemm(design: str, m: int, k: int, n: int, as_json: bool, **options: Any) -> 
 @click.option("--json", "as_json", is_flag=True)
 def infer(path: str, as_json: bool, **options: Any) -> None:
     """Run the functional model alone on the checkpoint at PATH."""
-    from accelsim import api
+    from accelsim import inference
 
     with _progress(as_json) as tell:
-        result = api.infer(path, progress=tell, **options)
-    _print(result, as_json, api.infer_table)
+        result = inference.infer(path, progress=tell, **options)
+    _print(result, as_json, "infer_table")
 
 
 @main.command()
@@ -161,9 +160,9 @@ def infer(path: str, as_json: bool, **options: Any) -> None:
 @click.option("--json", "as_json", is_flag=True)
 def inspect(path: str, as_json: bool) -> None:
     """Show what the checkpoint at PATH is made of."""
-    from accelsim import api
+    from accelsim import inference
 
-    _print(api.inspect(path), as_json, api.inspect_table)
+    _print(inference.inspect(path), as_json, "inspect_table")
 
 
 @main.command("list")
@@ -171,25 +170,28 @@ def inspect(path: str, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True)
 def list_(what: str, as_json: bool) -> None:
     """List what ships: designs, networks, technologies or PE types."""
-    from accelsim import api
+    from accelsim import catalogue
 
-    _print(api.listing(what), as_json, api.listing_table)
+    _print(catalogue.listing(what), as_json, "listing_table")
 
 
 @main.command()
 @click.argument("what", type=click.Choice(["design", "network", "summary", "compare"]))
 def schema(what: str) -> None:
     """Print the JSON Schema of a YAML file or of an output."""
-    from accelsim import api
+    from accelsim import catalogue
 
-    click.echo(json.dumps(api.schema(what), indent=2))
+    click.echo(json.dumps(catalogue.schema(what), indent=2))
 
 
-def _print(result: Any, as_json: bool, table: Callable[[Any], Any]) -> None:
+def _print(result: Any, as_json: bool, table: str) -> None:
+    """Print a plain result as JSON, or through the terminal's ``table`` function."""
     if as_json:
         click.echo(json.dumps(result, indent=2, allow_nan=False))
     else:
-        _console().print(table(result))
+        from accelsim.report import terminal
+
+        _console().print(getattr(terminal, table)(result))
 
 
 def _deliver(outcome: Any, as_json: bool, no_report: bool, out: Path | None, tell: Any) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib
 import os
 import platform
 import sys
@@ -79,10 +80,8 @@ def cache_folder() -> Path | None:
 @functools.cache
 def cache_key() -> str:
     """Return the name under which code compiled by this process may be kept and found again."""
-    import llvmlite
-    import numpy
-
-    parts = [sys.version, numpy.__version__, _numba().__version__, llvmlite.__version__, _target()]
+    versions = [importlib.import_module(name).__version__ for name in ("numpy", "llvmlite")]
+    parts = [sys.version, _numba().__version__, *versions, _target()]
     digest = hashlib.sha256("\n".join(parts).encode())
     package = Path(__file__).resolve().parent
     for path in sorted(package.rglob("*.py")):
@@ -96,8 +95,7 @@ def _target() -> str:
     """Name the instruction set that kernels are compiled for."""
     if is_portable():
         return "portable " + platform.machine()
-    from llvmlite import binding
-
+    binding = importlib.import_module("llvmlite.binding")
     return f"{binding.get_host_cpu_name()} {binding.get_host_cpu_features().flatten()}"
 
 
@@ -109,9 +107,7 @@ def _numba() -> ModuleType:
         plain = _PLAIN_CPU.get(platform.machine().lower(), "generic")
         os.environ["NUMBA_CPU_NAME"] = plain
         os.environ["NUMBA_CPU_FEATURES"] = ""
-    import numba
-
+    module = importlib.import_module("numba")
     if is_portable() and loaded:
-        numba.config.reload_config()
-    module: ModuleType = numba
+        module.config.reload_config()
     return module

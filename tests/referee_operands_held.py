@@ -11,6 +11,8 @@ from accelsim.engine.timing import ArrayTiming
 
 # Fields of the streamed operands of ws and is, after value and valid.
 SWAP, STREAM_TAG = 2, 3
+# Fields of the words of stationary operands, after the value.
+LOAD, LAST = 2, 3
 
 
 class _StationaryPes:
@@ -28,6 +30,9 @@ class _StationaryPes:
         self._adder = deque([np.zeros((2, rows, cols), dtype=np.int64)] * latency)
         self._port = IssuePort(array.interval, rows, cols)
         self._overlap, self._gated = array.overlap, fault != "ungated"
+        # With overlap and latency > 1: the weight chain of each column, from which rows tap.
+        self._chain = garbage(rng, (rows - 1) * (latency - 1) + 1, cols)
+        self._taps = np.arange(rows) * (latency - 1)
 
     def bottom(self) -> np.ndarray:
         return self._adder[0][:, -1]
@@ -52,15 +57,22 @@ class _StationaryPes:
     def _move_operands(self, west: np.ndarray, north: np.ndarray) -> None:
         self._streamed[:, :, 1:] = self._streamed[:, :, :-1].copy()
         self._streamed[:, :, 0] = west
-        swap, load, last = self._streamed[SWAP] > 0, north[2] > 0, north[3] > 0
-        chain = self._shadow if self._overlap else self._held
-        shifted = np.vstack([north[VALUE][None], chain[:-1]])
+        swap = self._streamed[SWAP] > 0
         if not self._overlap:
-            self._held = np.where(load, shifted, self._held)
-            return
-        self._held = np.where(swap, self._shadow, self._held)
-        self._shadow = np.where(load & (~self._waiting | swap), shifted, self._shadow)
-        self._waiting = (self._waiting & ~swap) | last
+            self._held = self._shifted(self._held, north, north[LOAD] > 0)
+        elif len(self._adder) > 1:
+            self._chain[1:] = self._chain[:-1].copy()
+            self._chain[0] = north[VALUE]
+            self._held = np.where(swap, self._chain[self._taps], self._held)
+        else:
+            self._held = np.where(swap, self._shadow, self._held)
+            moving = (north[LOAD] > 0) & (~self._waiting | swap)
+            self._shadow = self._shifted(self._shadow, north, moving)
+            self._waiting = (self._waiting & ~swap) | (north[LAST] > 0)
+
+    @staticmethod
+    def _shifted(weights: np.ndarray, north: np.ndarray, moving: np.ndarray) -> np.ndarray:
+        return np.where(moving, np.vstack([north[VALUE][None], weights[:-1]]), weights)
 
 
 class OperandsHeld:
@@ -87,11 +99,13 @@ class OperandsHeld:
         self._deskew = Skew(2, np.arange(array.cols)[::-1], rng)
         self._port = IssuePort(array.interval)
         self._feet: deque[tuple[int, int, np.ndarray] | None] = deque([None] * array.latency)
-        self._quiet = (array.rows - 1) * (array.latency - 1) - (fault == "early")
+        # Whether weights travel in step with the swap, and for how long a load uses the port.
+        self._in_step = array.overlap and array.latency > 1
+        self._load_cycles = array.rows - (fault == "early")
         self._turnaround = array.latency + (fault != "hasty")
         # Loads begun, words that reached the feet of the columns, words written.
         self._loads = self._arrived = self._written = 0
-        self._fold, self._load_at, self._stream_at = -1, 0, 0
+        self._fold, self._load_at, self._stream_at = -1, -array.rows, 0
         self.seen = Run(garbage(rng, self._long, wide), folds=len(self._tiles))
 
     def run(self) -> Run:
@@ -105,20 +119,24 @@ class OperandsHeld:
         raise AssertionError("the array never finished")
 
     def _begin(self, cycle: int) -> None:
-        """Begin to stream a loaded fold, and to load the next, as soon as each may."""
-        if self._may_stream(cycle):
+        """Begin to stream a fold, and to load one, as soon as each may."""
+        begin = self._may_stream(cycle)
+        if begin:
             self._fold, self._stream_at = self._fold + 1, cycle
-            self._load_at = cycle + self._quiet
-        empty = self._loads == self._fold + 1 and self._loads < len(self._tiles)
-        drained = self._array.overlap or self._written == self._loads * self._long
-        if empty and drained and cycle >= self._load_at:
+        if begin if self._in_step else self._may_load():
             self._loads, self._load_at = self._loads + 1, cycle
 
     def _may_stream(self, cycle: int) -> bool:
-        loaded = self._loads == self._fold + 2 and cycle >= self._load_at + self._array.rows
         since = cycle - self._stream_at
         streamed = since >= self._long * self._array.interval and since >= self._turnaround
-        return loaded and (self._fold < 0 or streamed)
+        left = self._fold + 1 < len(self._tiles)
+        ready = left if self._in_step else self._loads == self._fold + 2
+        weights = cycle - self._load_at >= self._load_cycles
+        return ready and weights and (self._fold < 0 or streamed)
+
+    def _may_load(self) -> bool:
+        empty = self._loads == self._fold + 1 and self._loads < len(self._tiles)
+        return empty and (self._array.overlap or self._written == self._loads * self._long)
 
     def _stream(self, cycle: int) -> np.ndarray:
         word = np.zeros((4, self._array.rows), dtype=np.int64)
@@ -136,11 +154,12 @@ class OperandsHeld:
     def _load(self, cycle: int) -> np.ndarray:
         word = np.zeros((4, self._array.cols), dtype=np.int64)
         word[VALUE] = garbage(self._rng, self._array.cols)
-        line = self._array.rows - 1 - (cycle - self._load_at)
-        if self._loads != self._fold + 2 or line < 0:
+        order = cycle - self._load_at
+        if order >= self._array.rows:
             return word
+        line = order if self._in_step else self._array.rows - 1 - order
         row, rows, col, cols = self._tiles[self._loads - 1]
-        word[2], word[3] = 1, line == 0
+        word[LOAD], word[LAST] = 1, line == 0
         if line < rows:
             word[VALUE, :cols] = self._stationary[row + line, col : col + cols]
             self.seen.weight_reads += cols

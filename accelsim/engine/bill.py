@@ -12,7 +12,8 @@ from accelsim.config import DesignConfig
 from accelsim.hardware.actions import COUNTERS, counter_names
 from accelsim.hardware.bill import Distances, Line, Standing, energy_lines
 from accelsim.hardware.floorplan import LOGIC, Floorplan, build_floorplan
-from accelsim.hardware.technology import Price, Technology
+from accelsim.hardware.prices import Price
+from accelsim.hardware.technology import Technology
 from accelsim.result import COMPONENTS, STEPS, AreaRow, Charge, PriceRow
 
 Floats = npt.NDArray[np.float64]

@@ -59,12 +59,10 @@ def count_unit(op, unit, machine, role, m, k, n, gemm, scale, counts):
     executed = gemm[G_EXECUTED] * scale
     unit_steps = gemm[G_UNIT_STEPS] * scale
     ternary = op.weight_bits == 2
-    if unit.multiplies == 1:
+    if unit.multiplies == 1 or unit.organisation == Organisation.DOT:
         kind = UnitAction.PRODUCT_TERNARY if ternary else UnitAction.PRODUCT
         counts[base + kind] += executed
     if unit.organisation == Organisation.DOT:
-        if unit.multiplies == 0:
-            counts[base + UnitAction.PRODUCT] += executed
         counts[base + UnitAction.TREE_ADD] += executed - unit_steps
         counts[base + UnitAction.ADD] += unit_steps
         counts[base + UnitAction.ACCUMULATE] += unit_steps

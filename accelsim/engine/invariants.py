@@ -22,8 +22,8 @@ def check_evaluation(trace: Trace, designs: Designs, cycles: Integers, counts: I
     """Check the exact integers of every operator on every design.
 
     Raises:
-        BrokenInvariantError: Something negative, an operator faster than its roofline, steps that were
-            lost, or DRAM traffic below what exists only there.
+        BrokenInvariantError: Something negative, an operator faster than its roofline, steps
+            that were lost, or DRAM traffic below what exists only there.
     """
     causes = cycles[:, :, IDEAL : IDEAL + len(CAUSES)]
     _require(bool((causes >= 0).all()), trace, "a cause of cycles is negative")

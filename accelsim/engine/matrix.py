@@ -99,7 +99,9 @@ def matrix_on_array(
         counts[SHARED + SharedAction.INSTRUCTION] += gemm[G_FOLDS] * op.repeat
         counts[SHARED + SharedAction.CONTROL_CYCLE] += gemm[G_TOTAL] * op.repeat
     if unit.skips_zero == 1 and unit.organisation != Organisation.DOT:
-        count_adds(unit, op.weight_nonzero * op.m, role * UNIT_ACTIONS, counts)
+        additions = op.weight_nonzero * op.m
+        count_adds(unit, additions, role * UNIT_ACTIONS, counts)
+        counts[role * UNIT_ACTIONS + UnitAction.PRODUCT_TERNARY] += additions
     count_toggles(op, unit, role, op.m, op.n, counts)
     return idle
 

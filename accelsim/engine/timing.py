@@ -115,12 +115,13 @@ def gemm_cycles(
     folds, steps = _folds_and_steps(organisation, rows, cols, lanes, m, k, n)
     if organisation == Organisation.SYSTOLIC_WS or organisation == Organisation.SYSTOLIC_IS:
         busy = steps * interval
-        fixed = rows + (rows + 1) * latency + cols
-        chain = (rows - 1) * latency + 1
         turnaround = latency + 1
+        fixed = (rows + 1) * latency + cols
+        # With overlap and L > 1 the weights travel in step with the first streamed word.
+        if latency == 1 or not overlap:
+            fixed += rows
     else:
         busy = feedback_busy_cycles(steps, latency, interval, interleave)
-        chain = rows
         turnaround = 1
         if organisation == Organisation.DOT:
             fixed = rows + tree_levels(lanes) + latency + 1
@@ -131,8 +132,8 @@ def gemm_cycles(
     fold = busy - interval + 1 + fixed
     unhindered_fold = steps + fixed
     if overlap:
-        stride = max(busy, chain, turnaround)
-        unhindered_stride = max(steps, chain)
+        stride = max(busy, rows, turnaround)
+        unhindered_stride = max(steps, rows)
     else:
         stride = max(busy, fold)
         unhindered_stride = unhindered_fold

@@ -14,25 +14,34 @@ of output j. Loops run over the 64 outputs inside and over k outside, which vect
 touching the order of any sum.
 """
 
-# mypy: disable-error-code="no-untyped-def, no-untyped-call"
-
 from __future__ import annotations
 
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from accelsim.kernels import kernel
 
 PANEL = 64
 LANES = 16
 
+F32 = NDArray[np.float32]
+I8 = NDArray[np.int8]
+I32 = NDArray[np.int32]
+I64 = NDArray[np.int64]
+U8 = NDArray[np.uint8]
+U16 = NDArray[np.uint16]
+Index = int | np.int64
+
 _i32 = np.int32
 _f32 = np.float32
+# Not a literal 0, for which numba would compile its users a second time.
+_FIRST = np.int64(0)
 _ZERO = np.float32(0.0)
 _ONE = np.float32(1.0)
 
-# 1.5 * 2**23: adding it to |x| < 2**22 rounds x to an integer, halves to even, in the sum's low bits.
+# 1.5 * 2**23: added to |x| < 2**22 and taken off again, it rounds x to an integer, halves to even.
 _ROUND = np.float32(12582912.0)
 _LOG2_E = np.float32(math.log2(math.e))
 # ln 2 in two parts; the first has 9 significant bits, so n * _LN2_HIGH is exact for |n| < 2**15.
@@ -45,7 +54,7 @@ _TERNARY_MASK = np.int32(3)
 
 
 @kernel
-def ternary_rows(codes, packed, first, quarter, accumulators):
+def ternary_rows(codes: I8, packed: U8, first: int, quarter: int, accumulators: I32) -> None:
     """Add up ``codes`` against packed ternary rows, exactly.
 
     codes int8 [m, k]; packed uint8 [r, k] holds packed rows first .. first + r; bits 2i of byte
@@ -118,7 +127,9 @@ def ternary_rows(codes, packed, first, quarter, accumulators):
 
 
 @kernel
-def _add_four(sums, a, b, c, d, panel, k_begin, k_end):
+def _add_four(
+    sums: F32, a: F32, b: F32, c: F32, d: F32, panel: F32, k_begin: Index, k_end: Index
+) -> None:
     """Add k_begin <= k < k_end of operand rows a, b, c, d times a panel to sums [4 * 64]."""
     k = k_begin
     while k + 4 <= k_end:
@@ -147,7 +158,7 @@ def _add_four(sums, a, b, c, d, panel, k_begin, k_end):
 
 
 @kernel
-def _add_one(sums, a, panel, k_begin, k_end):
+def _add_one(sums: F32, a: F32, panel: F32, k_begin: Index, k_end: Index) -> None:
     """Add k_begin <= k < k_end of operand row a times a panel to sums [64]."""
     k = k_begin
     while k + 8 <= k_end:
@@ -168,7 +179,7 @@ def _add_one(sums, a, panel, k_begin, k_end):
 
 
 @kernel
-def _multiply_panel(x, panel, first, out):
+def _multiply_panel(x: F32, panel: F32, first: int, out: F32) -> None:
     """Write columns first .. first + 64 of out [m, n]: x [m, k] times one panel [k * 64]."""
     m, k = x.shape
     width = min(PANEL, out.shape[1] - first)
@@ -178,9 +189,9 @@ def _multiply_panel(x, panel, first, out):
         rows = 4 if i + 4 <= m else 1
         sums[: rows * PANEL] = _ZERO
         if rows == 4:
-            _add_four(sums, x[i], x[i + 1], x[i + 2], x[i + 3], panel, 0, k)
+            _add_four(sums, x[i], x[i + 1], x[i + 2], x[i + 3], panel, _FIRST, k)
         else:
-            _add_one(sums[:PANEL], x[i], panel, 0, k)
+            _add_one(sums[:PANEL], x[i], panel, _FIRST, k)
         for r in range(rows):
             for j in range(width):
                 out[i + r, first + j] = sums[r * PANEL + j]
@@ -188,14 +199,14 @@ def _multiply_panel(x, panel, first, out):
 
 
 @kernel
-def dense_float32(x, panels, first, out):
+def dense_float32(x: F32, panels: F32, first: int, out: F32) -> None:
     """Multiply x [m, k] by panels [p, k * 64] into columns from 64 * first of out [m, n]."""
     for p in range(panels.shape[0]):
         _multiply_panel(x, panels[p], (first + p) * PANEL, out)
 
 
 @kernel
-def dense_bfloat16(x, panels, first, out):
+def dense_bfloat16(x: F32, panels: U16, first: int, out: F32) -> None:
     """Do as `dense_float32`, with panels uint16 [p, k * 64] of bfloat16 patterns."""
     bits = np.empty(panels.shape[1], np.uint32)
     widened = bits.view(np.float32)
@@ -207,18 +218,19 @@ def dense_bfloat16(x, panels, first, out):
 
 
 @kernel
-def _sum_lanes(lanes):
+def _sum_lanes(lanes: F32) -> np.float32:
     """Add 16 lanes in the fixed tree."""
     half = LANES // 2
     while half > 0:
         for j in range(half):
             lanes[j] += lanes[j + half]
         half //= 2
-    return lanes[0]
+    total: np.float32 = lanes[0]
+    return total
 
 
 @kernel
-def exponentials(x, largest, powers):
+def exponentials(x: F32, largest: np.float32, powers: I32) -> np.float32:
     """Replace x [n] <= largest by exp(x - largest) and return the sum in the 16-lane order.
 
     exp(r + n ln 2) = 2**n exp(r) with |r| <= ln 2 / 2 and the Taylor polynomial of degree 7, whose
@@ -246,7 +258,7 @@ def exponentials(x, largest, powers):
 
 
 @kernel
-def _softmax_row(x, scale, powers):
+def _softmax_row(x: F32, scale: np.float32, powers: I32) -> None:
     """Replace the scores x [n] by softmax(scale * x)."""
     largest = -_f32(np.inf)
     for t in range(x.shape[0]):
@@ -258,48 +270,60 @@ def _softmax_row(x, scale, powers):
 
 
 @kernel
-def _score_tile(q, keys, last, sums, scores):
+def _score_tile(q: F32, keys: F32, last: int, sums: F32, scores: F32) -> None:
     """Write scores [rows, 64 * p] of 1 or 4 queries [rows, d] with the panels p * 64 <= last."""
     rows, d = q.shape
     for p in range(last // PANEL + 1):
         sums[: rows * PANEL] = _ZERO
         if rows == 4:
-            _add_four(sums, q[0], q[1], q[2], q[3], keys[p], 0, d)
+            _add_four(sums, q[0], q[1], q[2], q[3], keys[p], _FIRST, d)
         else:
-            _add_one(sums[:PANEL], q[0], keys[p], 0, d)
+            _add_one(sums[:PANEL], q[0], keys[p], _FIRST, d)
         for r in range(rows):
             for j in range(PANEL):
                 scores[r, p * PANEL + j] = sums[r * PANEL + j]
 
 
 @kernel
-def _value_tile(scores, values, shortest, sums, out):
-    """Write out [rows, d]: row r adds shortest + r positions, probabilities times values."""
-    rows, d = out.shape
+def _value_tile(scores: F32, values: F32, shortest: int, sums: F32, out: F32) -> None:
+    """Write out [rows, d]: row r adds shortest + r positions, scores [rows, c] times values."""
+    rows = scores.shape[0]
+    d = out.shape[1]
     for p in range(values.shape[0]):
         sums[: rows * PANEL] = _ZERO
         panel = values[p]
         if rows == 4:
-            _add_four(sums, scores[0], scores[1], scores[2], scores[3], panel, 0, shortest)
+            _add_four(sums, scores[0], scores[1], scores[2], scores[3], panel, _FIRST, shortest)
             for r in range(1, 4):
                 lane = sums[r * PANEL : (r + 1) * PANEL]
                 _add_one(lane, scores[r], panel, shortest, shortest + r)
         else:
-            _add_one(sums[:PANEL], scores[0], panel, 0, shortest)
+            _add_one(sums[:PANEL], scores[0], panel, _FIRST, shortest)
         for r in range(rows):
             for j in range(min(PANEL, d - p * PANEL)):
                 out[r, p * PANEL + j] = sums[r * PANEL + j]
 
 
 @kernel
-def attention_units(q, keys, values, start, heads, begin, end, scale, out, kept):
+def attention_units(
+    q: F32,
+    keys: F32,
+    values: F32,
+    start: int,
+    heads: int,
+    begin: int,
+    end: int,
+    scale: np.float32,
+    out: F32,
+    kept: F32,
+) -> None:
     """Attend for units begin .. end, unit = batch row * heads + head, in float32.
 
     q, out [b, p, heads * d]: query i stands at position start + i and attends to itself and all
-    before it. keys [b, kv_heads, c / 64, d * 64], panels over positions; values [b, kv_heads, d / 64
-    rounded up, c * 64], panels over d. kept [b, heads, p, start + p] receives the probabilities, or
-    is empty. Scores are summed over d, then scaled and softened over the true context; the outputs
-    are summed over positions.
+    before it. keys [b, kv_heads, c / 64, d * 64], panels over positions; values [b, kv_heads,
+    d / 64 rounded up, c * 64], panels over d. kept [b, heads, p, start + p] receives the
+    probabilities, or is empty. Scores are summed over d, then scaled and softened over the true
+    context; the outputs are summed over positions.
     """
     count = q.shape[1]
     d = q.shape[2] // heads
@@ -312,25 +336,30 @@ def attention_units(q, keys, values, start, heads, begin, end, scale, out, kept)
     for unit in range(begin, end):
         row = unit // heads
         head = unit % heads
-        columns = slice(head * d, (head + 1) * d)
+        first = head * d
         i = 0
         while i < count:
             rows = 4 if i + 4 <= count else 1
             shortest = start + i + 1
-            queries[:rows] = q[row, i : i + rows, columns]
+            for r in range(rows):
+                for j in range(d):
+                    queries[r, j] = q[row, i + r, first + j]
             last = shortest + rows - 2
             _score_tile(queries[:rows], keys[row, head // group], last, sums, scores)
             for r in range(rows):
                 _softmax_row(scores[r, : shortest + r], scale, powers)
                 if kept.size > 0:
-                    kept[row, head, i + r, : shortest + r] = scores[r, : shortest + r]
-            target = out[row, i : i + rows, columns]
-            _value_tile(scores, values[row, head // group], shortest, sums, target)
+                    for t in range(shortest + r):
+                        kept[row, head, i + r, t] = scores[r, t]
+            _value_tile(scores[:rows], values[row, head // group], shortest, sums, queries)
+            for r in range(rows):
+                for j in range(d):
+                    out[row, i + r, first + j] = queries[r, j]
             i += rows
 
 
 @kernel
-def rms_norm_rows(x, weight, epsilon, out):
+def rms_norm_rows(x: F32, weight: F32, epsilon: np.float32, out: F32) -> None:
     """Write x / sqrt(mean(x**2) + epsilon) * weight, per row of float32 x [m, n]."""
     m, n = x.shape
     lanes = np.empty(LANES, np.float32)
@@ -349,7 +378,7 @@ def rms_norm_rows(x, weight, epsilon, out):
 
 
 @kernel
-def quantise_rows(x, codes, scales):
+def quantise_rows(x: F32, codes: I8, scales: F32) -> None:
     """Write int8 codes [m, k] of float32 x [m, k] and the factor 127 / max|x| of each row."""
     m, k = x.shape
     for i in range(m):
@@ -365,7 +394,9 @@ def quantise_rows(x, codes, scales):
 
 
 @kernel
-def dequantise_rows(accumulators, scales, weight_scale, multiplies, out):
+def dequantise_rows(
+    accumulators: I32, scales: F32, weight_scale: np.float32, multiplies: bool, out: F32
+) -> None:
     """Write acc / scale * weight_scale, or acc / (scale * weight_scale), as float32 [m, n]."""
     m, n = accumulators.shape
     for i in range(m):
@@ -380,7 +411,7 @@ def dequantise_rows(accumulators, scales, weight_scale, multiplies, out):
 
 
 @kernel
-def rotate_rows(x, positions, cosines, sines):
+def rotate_rows(x: F32, positions: I64, cosines: F32, sines: F32) -> None:
     """Rotate every head of x [m, heads * d] in place; row i stands at positions[i], int64.
 
     cosines, sines [positions, d / 2]. Elements j and j + d / 2 of a head form a pair.
@@ -401,7 +432,7 @@ def rotate_rows(x, positions, cosines, sines):
 
 
 @kernel
-def relu2_gate_rows(gate, up, out):
+def relu2_gate_rows(gate: F32, up: F32, out: F32) -> None:
     """Write max(gate, 0)**2 * up, float32 [m, n]."""
     m, n = gate.shape
     for i in range(m):

@@ -16,13 +16,28 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.config import NetworkConfig
-from accelsim.functional.operator_rows import footprint, operator_rows, trace_form
+from accelsim.errors import UserError
+from accelsim.functional.operator_rows import MAX_STEPS, footprint, operator_rows, trace_form
 from accelsim.functional.opportunities import Opportunities, opportunities
 from accelsim.functional.profile import OperandProfile, OperandRates
-from accelsim.trace import Kind, Stationary, Trace, WeightSource, Workload, instances, steps
+from accelsim.trace import (
+    EXTREME_COLUMNS,
+    OPERATOR_DTYPE,
+    Footprint,
+    Kind,
+    Phase,
+    Stationary,
+    Trace,
+    WeightSource,
+    Workload,
+    instances,
+    steps,
+)
 
 _WORDS = 6  # a draw sums both halves of each
 _DRAWS = 16  # at most, from one stream
+MAX_DIMENSION = 1 << 20
+GEMM_LIKE = "q_proj"  # whose operands a GEMM on its own is given
 
 
 def synthetic_trace(
@@ -42,23 +57,7 @@ def synthetic_trace(
     """
     form = trace_form(config, form)
     names, rows = operator_rows(config, workload, form)
-    chances = opportunities(rows)
-    pairs = steps(rows)
-    copies = _copies(rows)
-    for index in np.flatnonzero(rows["kind"] >= Kind.GEMM).tolist():
-        operator = names[index].partition("/")[2]
-        rates = profile.of_operator(form, operator)
-        row = {name: int(rows[name][index]) for name in ("m", "n", "activation_bits")}
-        row |= {"weight_bits": int(rows["weight_bits"][index]), "steps": int(pairs[index])}
-        row["n"] += int(rows["series_step"][index] * (rows["series_count"][index] - 1))
-        counts = _weight_counts(
-            _draws(seed, operator), rates, chances, index, int(copies[index]), row["weight_bits"]
-        )
-        draws = _draws(seed, names[index])
-        counts |= _activation_counts(draws, rates, chances, index, row["activation_bits"])
-        counts["both_nonzero"] = _both_nonzero(draws, rates, chances, index, row, counts)
-        for column, count in counts.items():
-            rows[column][index] = count
+    _fill_counts(names, rows, form, profile, seed)
     return Trace(
         network=config.name,
         form=form,
@@ -76,6 +75,83 @@ def synthetic_trace(
         names=names,
         operators=rows,
     )
+
+
+def synthetic_gemm(
+    m: int, k: int, n: int, form: str, profile: OperandProfile, seed: int = 0
+) -> Trace:
+    """Return a trace of one linear layer of m tokens, reduction k and n outputs.
+
+    Its operands behave as those of ``GEMM_LIKE``, and it runs as a decode pass does: with what
+    stays in SRAM already there.
+
+    Raises:
+        UserError: a size out of range, or more steps than int64 counts can hold.
+    """
+    for key, value in (("M", m), ("K", k), ("N", n)):
+        if not 1 <= value <= MAX_DIMENSION:
+            raise UserError(
+                "out of range", file="gemm", key=key, value=value, allowed=f"1 to {MAX_DIMENSION}"
+            )
+    if m * k * n >= MAX_STEPS:
+        raise UserError("has too many steps", file="gemm", value=f"{m} {k} {n}")
+    ternary = form == "ternary"
+    rows = np.zeros(1, OPERATOR_DTYPE)
+    shape = {
+        "kind": Kind.GEMM,
+        "phase": Phase.DECODE,
+        "m": m,
+        "k": k,
+        "n": n,
+        "repeat": 1,
+        "series_count": 1,
+        "distinct": 1,
+        "stationary": Stationary.TERNARY if ternary else Stationary.DENSE,
+        "activation_bits": 8 if ternary else 16,
+        "weight_bits": 2 if ternary else 16,
+    }
+    for column, value in (*shape.items(), *((c, -1) for c in EXTREME_COLUMNS)):
+        rows[column] = value
+    names = (f"decode/{GEMM_LIKE}",)
+    _fill_counts(names, rows, form, profile, seed)
+    weights = {"ternary": k * n, "dense": 0} if ternary else {"ternary": 0, "dense": k * n}
+    return Trace(
+        network=f"gemm {m} {k} {n}",
+        form=form,
+        layers=1,
+        workload=Workload(1, 1, 1),
+        source=WeightSource("synthetic", "gemm", "", zero_fraction(rows), profile.name),
+        footprint=Footprint(**weights, head=0, norm=0, cache=0),
+        names=names,
+        operators=rows,
+    )
+
+
+def _fill_counts(
+    names: tuple[str, ...],
+    rows: npt.NDArray[np.void],
+    form: str,
+    profile: OperandProfile,
+    seed: int,
+) -> None:
+    """Draw the counts of every matrix product in ``rows``, in place."""
+    chances = opportunities(rows)
+    pairs = steps(rows)
+    copies = _copies(rows)
+    for index in np.flatnonzero(rows["kind"] >= Kind.GEMM).tolist():
+        operator = names[index].partition("/")[2]
+        rates = profile.of_operator(form, operator)
+        row = {name: int(rows[name][index]) for name in ("m", "n", "activation_bits")}
+        row |= {"weight_bits": int(rows["weight_bits"][index]), "steps": int(pairs[index])}
+        row["n"] += int(rows["series_step"][index] * (rows["series_count"][index] - 1))
+        counts = _weight_counts(
+            _draws(seed, operator), rates, chances, index, int(copies[index]), row["weight_bits"]
+        )
+        draws = _draws(seed, names[index])
+        counts |= _activation_counts(draws, rates, chances, index, row["activation_bits"])
+        counts["both_nonzero"] = _both_nonzero(draws, rates, chances, index, row, counts)
+        for column, count in counts.items():
+            rows[column][index] = count
 
 
 def zero_fraction(rows: npt.NDArray[np.void]) -> float:

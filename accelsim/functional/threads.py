@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
+from itertools import pairwise
 
 from accelsim.errors import UserError
 
@@ -57,9 +58,7 @@ class Threads:
         bounds = [items * piece // pieces // 4 * 4 for piece in range(pieces)] + [items]
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self.count - 1, "accelsim")
-        futures = [
-            self._pool.submit(work, *pair) for pair in zip(bounds[1:-1], bounds[2:], strict=True)
-        ]
+        futures = [self._pool.submit(work, *pair) for pair in pairwise(bounds[1:])]
         try:
             work(bounds[0], bounds[1])
         finally:

@@ -22,7 +22,7 @@ class UnitAction(IntEnum):
     """Actions of a matrix unit, counted per role."""
 
     PRODUCT = 0  # product of two dense operands
-    PRODUCT_TERNARY = 1  # product whose second operand is ternary
+    PRODUCT_TERNARY = 1  # product, or selection, with a ternary second operand
     ADD = 2  # addition of one product, at operand width
     ACCUMULATE = 3  # what the accumulator's width adds to that addition
     TREE_ADD = 4  # adder of a dot-product unit's tree

@@ -14,9 +14,10 @@ from accelsim.config import DesignConfig
 from accelsim.formats import lookup_packing
 from accelsim.hardware.actions import SHARED, Role, SharedAction, UnitAction, counter
 from accelsim.hardware.design import ARRAY, MAC, UNIT_CODES, VECTOR, unit_pe
-from accelsim.hardware.memory import Sram
+from accelsim.hardware.floorplan import Sram
 from accelsim.hardware.pe import PE
-from accelsim.hardware.technology import Price, Technology
+from accelsim.hardware.prices import Price
+from accelsim.hardware.technology import Technology
 
 MATMUL, ACCUMULATORS, CASTS, ATTENTION, ELEMENTWISE = (
     "matmul",
@@ -143,10 +144,9 @@ def _pe_lines(
             None if pe.float_sum else accumulator_bits,
         ),
     ]
-    if pe.multiplies:
-        rows.append(
-            (UnitAction.PRODUCT_TERNARY, "array", MATMUL, f"{family}.product_ternary.energy", None)
-        )
+    rows.append(
+        (UnitAction.PRODUCT_TERNARY, "array", MATMUL, f"{family}.product_ternary.energy", None)
+    )
     if pe.fused:
         rows.append(
             (UnitAction.NORMALISE, "accumulator", ACCUMULATORS, f"{family}.normalise.energy", None)
@@ -260,14 +260,15 @@ def _memory_lines(
             yield Line(
                 action, "interconnect", MOVING, wire, WIRE_ACTIVITY * distances.buffers_mm * 1e-3
             )
-    dram = technology.price(f"dram.{config.dram.kind}.energy")
+    dram = f"dram.{config.dram.kind}"
     for shared in (SharedAction.DRAM_READ, SharedAction.DRAM_WRITE):
-        yield Line(SHARED + shared, "dram", DRAM, dram, 8)
-    for shared, price in (
+        for part in ("energy", "controller.energy"):
+            yield Line(SHARED + shared, "dram", DRAM, technology.price(f"{dram}.{part}"), 8)
+    for shared, name in (
         (SharedAction.INSTRUCTION, "control.instruction.energy"),
         (SharedAction.CONTROL_CYCLE, "control.cycle.energy"),
     ):
-        yield Line(SHARED + shared, "control", MOVING, technology.price(price))
+        yield Line(SHARED + shared, "control", MOVING, technology.price(name))
 
 
 def _standing_lines(

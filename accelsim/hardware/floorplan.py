@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from accelsim.config import ArrayConfig, BufferConfig, DesignConfig
 from accelsim.formats import lookup_format, lookup_packing
 from accelsim.hardware.design import ARRAY, MAC, unit_pe
-from accelsim.hardware.memory import Sram, build_sram
+from accelsim.hardware.memory import banks_for_bandwidth, sram_bank
 from accelsim.hardware.pe import PE
-from accelsim.hardware.technology import Price, Technology
+from accelsim.hardware.prices import Price
+from accelsim.hardware.technology import Technology
 
 LOGIC, MACRO = "logic", "macro"  # logic is placed at a density, macros are as large as they are
 
@@ -25,6 +28,17 @@ class Part:
     kind: str
     count: float
     price: Price
+
+
+@dataclass(frozen=True)
+class Sram:
+    """One buffer: prices of a bit and of all its banks together."""
+
+    banks: int
+    read: Price  # pJ/bit
+    write: Price  # pJ/bit
+    area: Price  # um2
+    leakage: Price  # mW
 
 
 @dataclass(frozen=True)
@@ -55,14 +69,7 @@ class Floorplan:
 def build_floorplan(config: DesignConfig, technology: Technology) -> Floorplan:
     """Return all parts of a design; raise UserError where the technology lacks a price."""
     srams = {
-        name: build_sram(
-            technology,
-            buffer.capacity_kib * 1024,
-            buffer.width_bits,
-            buffer.banks,
-            config.clock_mhz,
-            bits,
-        )
+        name: _sram(technology, buffer, bits, config.clock_mhz)
         for name, buffer, bits in _buffers(config)
     }
     parts = (
@@ -85,6 +92,36 @@ def build_floorplan(config: DesignConfig, technology: Technology) -> Floorplan:
         ),
     )
     return Floorplan(parts, srams, technology.price("placement.density"))
+
+
+def _sram(technology: Technology, buffer: BufferConfig, bits: int, clock_mhz: float) -> Sram:
+    """Return a buffer with as many banks as deliver ``bits`` a cycle at the clock."""
+    capacity = buffer.capacity_kib * 1024
+    asked = sram_bank(technology, capacity, buffer.width_bits, buffer.banks)
+    banks = int(
+        banks_for_bandwidth(
+            asked.access_ns.value, clock_mhz, bits, buffer.width_bits, buffer.banks
+        )[0]
+    )
+    columns = sram_bank(technology, capacity, buffer.width_bits, banks)
+    return Sram(
+        banks,
+        *(
+            _single(price)
+            for price in (
+                columns.read_pj_per_bit,
+                columns.write_pj_per_bit,
+                columns.area_um2,
+                columns.leakage_mw,
+            )
+        ),
+    )
+
+
+def _single(price: Price) -> Price:
+    """Return a price of one design as a scalar."""
+    value, low, high = (float(np.ravel(n)[0]) for n in (price.value, price.low, price.high))
+    return replace(price, value=value, low=low, high=high)
 
 
 def _buffers(config: DesignConfig) -> Iterator[tuple[str, BufferConfig, int]]:
@@ -178,7 +215,9 @@ def _operand_bits(unit: ArrayConfig, pe: PE) -> int:
     activation, weight = lookup_format(pe.activation).bits, lookup_format(pe.weight).bits
     if unit.organisation == "dot_product":
         return (unit.rows * activation + unit.cols * weight) * unit.lanes
-    shadow = 1 + unit.overlap
+    latency = unit.latency or pe.latency
+    # A second held operand waits in a shadow; with latency it travels through L registers instead.
+    shadow = max(2, latency) if unit.overlap else 1
     held = {"os": (1, 1), "ws": (1, shadow), "is": (shadow, 1)}[unit.dataflow]
     return unit.rows * unit.cols * (activation * held[0] + weight * held[1])
 

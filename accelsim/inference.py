@@ -1,0 +1,185 @@
+"""The functional model alone: text, logits, perplexity, and what a checkpoint is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from accelsim import locate
+from accelsim.errors import UserError
+
+Progress = Callable[[str], None]
+
+
+def infer(
+    path: str,
+    *,
+    prompt: str | None = None,
+    token_ids: str | None = None,
+    new_tokens: int = 32,
+    text: Path | None = None,
+    dump: Path | None = None,
+    temperature: float = 0.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    seed: int = 0,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Generate from a prompt, score a text, or both.
+
+    Args:
+        path: A checkpoint folder or the name of a shipped network.
+        prompt: Text to continue.
+        token_ids: The same as ``1,17,99``.
+        new_tokens: Tokens to generate.
+        text: A text to score.
+        dump: Where codes, accumulators and logits go (npz).
+        temperature: 0 takes the likeliest token.
+        top_k: Sample among so many tokens.
+        top_p: Sample among the likeliest tokens of this mass.
+        seed: Of sampling.
+        progress: Told what is going on.
+
+    Returns:
+        A mapping that is plain JSON.
+
+    Raises:
+        UserError: Nothing to do, an empty prompt, or a checkpoint that does not fit.
+    """
+    from accelsim.functional.checkpoint import read_checkpoint
+    from accelsim.functional.network import Network
+
+    if prompt is None and token_ids is None and text is None:
+        raise UserError(
+            "nothing to do", file="infer", allowed="give --prompt, --token-ids or --text"
+        )
+    if prompt is not None and token_ids is not None:
+        raise UserError("excludes --prompt", file="--token-ids", value=token_ids)
+    folder = locate.resolve(path, locate.NETWORKS, option="PATH")
+    progress(f"reading {folder.name}")
+    checkpoint = read_checkpoint(folder)
+    network = Network(checkpoint)
+    result: dict[str, Any] = {"checkpoint": folder.resolve().name, "sha256": checkpoint.sha256}
+    if prompt is not None or token_ids is not None:
+        progress("generating")
+        sampling = _sampling(temperature, top_k, top_p, seed)
+        result |= _generate(checkpoint, network, prompt, token_ids, new_tokens, dump, sampling)
+    if text is not None:
+        progress(f"scoring {text.name}")
+        result["quality"] = quality(checkpoint, network, text)
+    return result
+
+
+def quality(checkpoint: Any, network: Any, text: Path) -> dict[str, float]:
+    """Return perplexity, bits per character and scored tokens of a text file."""
+    from accelsim.functional.score import score
+    from accelsim.functional.tokenizer import load_tokenizer
+
+    content = read_text(text)
+    tokens = load_tokenizer(checkpoint).encode(content)
+    scored = score(network, tokens, characters=len(content))
+    assert scored.bits_per_character is not None
+    return {
+        "perplexity": scored.perplexity,
+        "bits_per_character": scored.bits_per_character,
+        "tokens": scored.tokens,
+    }
+
+
+def read_text(path: Path) -> str:
+    """Return a UTF-8 text; raise UserError where there is none."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as cause:
+        raise UserError("cannot be read", file=path, value=cause.strerror) from cause
+    except UnicodeDecodeError as cause:
+        raise UserError("is not UTF-8 text", file=path) from cause
+
+
+def inspect(path: str) -> dict[str, Any]:
+    """Return what a checkpoint is made of, tensor by tensor and in all; plain JSON.
+
+    Raises:
+        UserError: The checkpoint cannot be read.
+    """
+    from dataclasses import asdict
+
+    from accelsim.functional.checkpoint import TernaryWeight, read_checkpoint
+
+    folder = locate.resolve(path, locate.NETWORKS, option="PATH")
+    checkpoint = read_checkpoint(folder)
+    tensors = []
+    for name, weight in checkpoint.linears.items():
+        row: dict[str, Any] = {"name": name, "shape": list(weight.shape)}
+        if isinstance(weight, TernaryWeight):
+            codes = weight.unpack()
+            row |= {
+                "format": "ternary",
+                "zeros": int((codes == 0).sum()),
+                "plus": int((codes == 1).sum()),
+                "minus": int((codes == -1).sum()),
+            }
+        else:
+            row |= {"format": str(weight.stored.dtype), "zeros": int((weight.widen() == 0).sum())}
+        tensors.append(row)
+    total = sum(int(np.prod(row["shape"])) for row in tensors)
+    zeros = sum(row["zeros"] for row in tensors)
+    return {
+        "checkpoint": folder.resolve().name,
+        "sha256": checkpoint.sha256,
+        "config": asdict(checkpoint.config),
+        "linear_weights": total,
+        "zero_fraction": zeros / total,
+        "tensors": tensors,
+    }
+
+
+def _sampling(temperature: float, top_k: int | None, top_p: float | None, seed: int) -> Any:
+    from accelsim.functional.generate import Sampling
+
+    if temperature == 0:
+        return None
+    return Sampling(temperature=temperature, seed=seed, top_k=top_k, top_p=top_p)
+
+
+def _generate(
+    checkpoint: Any,
+    network: Any,
+    prompt: str | None,
+    token_ids: str | None,
+    new_tokens: int,
+    dump: Path | None,
+    sampling: Any,
+) -> dict[str, Any]:
+    from accelsim.functional.dump import write_dump
+    from accelsim.functional.generate import generate
+    from accelsim.functional.tokenizer import load_tokenizer
+
+    tokenizer = None if checkpoint.tokenizer is None else load_tokenizer(checkpoint)
+    if prompt is None:
+        assert token_ids is not None
+        ids = _parse_ids(token_ids)
+    else:
+        ids = load_tokenizer(checkpoint).encode(prompt)
+    if dump is None:
+        outcome = generate(network, [ids], new_tokens, sampling=sampling)
+    else:
+        outcome = write_dump(network, ids, new_tokens, dump, sampling)
+    tokens = [int(t) for t in outcome.tokens.reshape(-1)]
+    text = None if tokenizer is None else tokenizer.decode(tokens)
+    return {"prompt_tokens": ids, "tokens": tokens, "text": text}
+
+
+def _parse_ids(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as cause:
+        raise UserError(
+            "is no list of token ids",
+            file="--token-ids",
+            value=text,
+            allowed="expected numbers such as 1,17,99",
+        ) from cause

@@ -1,0 +1,280 @@
+"""What the terminal shows: rich renderables, printed by the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Callable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from accelsim.report.quantities import interval, percent, plain_name, quantity, times
+from accelsim.report.summary import compare_summary, ratio, summary
+from accelsim.result import CAUSES, MARKED_HOWS, PHASES, Comparison, Result
+
+BAR_WIDTH = 16
+SMALLEST_SHARE = 0.005  # components below it in every phase share a line
+Row = tuple[str, ...]
+
+
+def run_tables(result: Result) -> RenderableType:
+    """Return the headline of one run: rates, bound, cycles, energy, evidence, notes."""
+    content = summary(result)
+    phases = _ran(content)
+    parts: list[RenderableType] = [_headline(result), _rates(phases), _cycles(phases)]
+    parts.append(_energy(phases))
+    if "quality" in content:
+        parts.append(_quality(content["quality"]))
+    return _spaced([*parts, _evidence(content), _notes([result])])
+
+
+def compare_tables(comparison: Comparison) -> RenderableType:
+    """Return designs side by side, the waterfall of each candidate, and the gains."""
+    content = compare_summary(comparison)
+    parts: list[RenderableType] = [_designs(content["designs"])]
+    candidates = list(dict.fromkeys(n for by in content["waterfall"].values() for n in by))
+    parts += [_waterfall(content["waterfall"], name) for name in candidates]
+    if content["gain"]:
+        parts.append(_gains(content["gain"]))
+    parts += [_evidence(design, design["design"]) for design in content["designs"]]
+    return _spaced([*parts, _notes(comparison.results)])
+
+
+def gemm_table(gemm: Mapping[str, Any]) -> RenderableType:
+    """Return one GEMM, as ``gemm --json`` holds it: cycles, split, counts, energy."""
+    cycles = int(gemm["cycles"])
+    head = Table.grid(padding=(0, 2))
+    head.add_row("GEMM", f"{gemm['m']} x {gemm['k']} x {gemm['n']} (m x k x n)")
+    head.add_row("cycles", f"{cycles:,} in {gemm['folds']:,} folds")
+    for name, share in gemm["utilisation"].items():
+        head.add_row(f"{name} utilisation", percent(share))
+    head.add_row("energy", quantity(gemm["energy_pj"] * 1e-12, "J"))
+    split = _table("cycles", ("", "cycles", "share", ""))
+    for cause, value in gemm["cycles_by_cause"].items():
+        _add(split, (plain_name(cause), f"{value:,}", *_share(value, cycles)))
+    counts = _table("counts", ("", "count"))
+    for name, value in gemm["counts"].items():
+        _add(counts, (plain_name(name), f"{value:,}"))
+    energy = _table("energy", ("", "energy", "share", ""))
+    for name, picojoules in gemm["energy_by_component_pj"].items():
+        if picojoules:
+            joules = quantity(picojoules * 1e-12, "J")
+            _add(energy, (plain_name(name), joules, *_share(picojoules, gemm["energy_pj"])))
+    return _spaced([head, split, counts, energy])
+
+
+def _headline(result: Result) -> Text:
+    workload = result.workload
+    text = Text()
+    text.append(result.design, style="bold")
+    text.append(f" on {result.network}\n")
+    text.append(
+        f"{result.technology} ({result.node_nm:g} nm), {result.clock_mhz:g} MHz, "
+        f"prefill {workload['prefill']}, decode {workload['decode']}, batch {workload['batch']}",
+        style="dim",
+    )
+    return text
+
+
+def _ran(content: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: phase for name, phase in content["phases"].items() if phase["tokens"]}
+
+
+def _rates(phases: Mapping[str, Any]) -> Table:
+    table = _table("", ("", *phases))
+    for name, cell in RATE_ROWS:
+        _add(table, (name, *(cell(phase) for phase in phases.values())))
+    return table
+
+
+def _per_token(phase: Mapping[str, Any], key: str) -> float | None:
+    return ratio(phase[key], phase["tokens"])
+
+
+def _energy_interval(phase: Mapping[str, Any]) -> str:
+    return interval(_per_token(phase, "energy_j_low"), _per_token(phase, "energy_j_high"), "J")
+
+
+RATE_ROWS: tuple[tuple[str, Callable[[Any], str]], ...] = (
+    ("tokens", lambda p: f"{p['tokens']:,}"),
+    ("tokens/s", lambda p: quantity(p["tokens_per_second"])),
+    ("energy per token", lambda p: quantity(p["energy_j_per_token"], "J")),
+    ("  low to high", _energy_interval),
+    ("average power", lambda p: quantity(p["average_power_w"], "W")),
+    ("bound", lambda p: p["bound"] or ""),
+    ("DRAM per token", lambda p: quantity(_per_token(p, "dram_bytes"), "B")),
+    ("mapping utilisation", lambda p: percent(p["utilisation"]["mapping"])),
+    ("compute utilisation", lambda p: percent(p["utilisation"]["compute"])),
+    ("overall utilisation", lambda p: percent(p["utilisation"]["overall"])),
+)
+
+
+def _cycles(phases: Mapping[str, Any]) -> Table:
+    table = _table("cycles", ("", *(c for phase in phases for c in (phase, ""))))
+    for cause in CAUSES:
+        cells = [_share(p["cycles_by_cause"][cause], p["cycles"]) for p in phases.values()]
+        _add(table, (plain_name(cause), *(c for pair in cells for c in pair)))
+    return table
+
+
+def _energy(phases: Mapping[str, Any]) -> Table:
+    """Return joules per token by component; the smallest share the last line."""
+    table = _table("energy per token", ("", *(c for phase in phases for c in (phase, "", ""))))
+    energies = [phase["energy_by_component"] for phase in phases.values()]
+    rows = {name: [energy[name] for energy in energies] for name in energies[0]}
+    wholes = [phase["energy_j"] for phase in phases.values()]
+    large = [n for n, row in rows.items() if _matters(row, wholes)]
+    small = [n for n in rows if n not in large and any(rows[n])]
+    lines = [(plain_name(name), rows[name]) for name in large]
+    if small:
+        lines.append(
+            (f"{len(small)} others", [sum(c) for c in zip(*(rows[n] for n in small), strict=True)])
+        )
+    for name, row in lines:
+        cells = []
+        for joules, phase in zip(row, phases.values(), strict=True):
+            cells += [quantity(joules / phase["tokens"], "J"), *_share(joules, phase["energy_j"])]
+        _add(table, (name, *cells))
+    return table
+
+
+def _matters(row: Sequence[float], wholes: Sequence[float]) -> bool:
+    return any(
+        joules >= SMALLEST_SHARE * whole > 0 for joules, whole in zip(row, wholes, strict=True)
+    )
+
+
+def _quality(quality: Mapping[str, Any]) -> Text:
+    return Text(
+        f"perplexity {quality['perplexity']:.4g}, {quality['bits_per_character']:.4g} bits per "
+        f"character over {quality['tokens']:,} tokens"
+    )
+
+
+def _evidence(content: Mapping[str, Any], name: str = "") -> Text:
+    """Return where the prices come from; weak evidence is marked."""
+    lead = f"evidence, by energy ({name}): " if name else "evidence, by energy: "
+    text = Text(lead, style="dim")
+    shares = [(how, share) for how, share in content["price_share"].items() if share]
+    for index, (how, share) in enumerate(shares):
+        weak = how in MARKED_HOWS
+        comma = ", " if index else ""
+        text.append(f"{comma}{'! ' if weak else ''}{how} {percent(share)}",
+                    style="yellow" if weak else "dim")  # fmt: skip
+    return text
+
+
+def _notes(results: Sequence[Result]) -> Text:
+    notes = list(dict.fromkeys(note for result in results for note in result.notes))
+    return Text("\n".join(f"note: {note}" for note in notes), style="yellow")
+
+
+def _designs(designs: Sequence[Mapping[str, Any]]) -> Table:
+    table = _table("", ("", *(design["design"] for design in designs)))
+    for phase in PHASES:
+        rows = [design["phases"][phase] for design in designs]
+        if not any(row["tokens"] for row in rows):
+            continue
+        _add(table, (f"[bold]{phase}[/bold]", *("" for _ in rows)), plain=False)
+        for name, cell in RATE_ROWS[1:]:
+            _add(table, (name, *(cell(row) for row in rows)))
+        energies = [row["energy_j_per_token"] for row in rows]
+        ratios = [times(ratio(energies[0] or 0.0, energy or 0.0)) for energy in energies]
+        _add(table, ("baseline energy over this", *ratios))
+    areas = [f"{design['area_mm2']['total']:.3g} mm²" for design in designs]
+    _add(table, ("area", *areas))
+    return table
+
+
+def _waterfall(waterfall: Mapping[str, Any], candidate: str) -> Table:
+    by_phase = {phase: rows[candidate] for phase, rows in waterfall.items() if rows.get(candidate)}
+    columns = [f"{phase}: ratio so far" for phase in by_phase]
+    table = _table(f"waterfall: {candidate}", ("", *(c for name in columns for c in (name, ""))))
+    for lines in zip(*by_phase.values(), strict=True):
+        cells = [
+            cell
+            for row in lines
+            for cell in (times(row["ratio"]), interval(row["ratio_low"], row["ratio_high"]))
+        ]
+        _add(table, (lines[0]["step"], *cells))
+    return table
+
+
+def _gains(gains: Mapping[str, Any]) -> Table:
+    table = _table("gain in energy", ("", "", "format", "arithmetic", "total"))
+    for candidate, gain in gains.items():
+        for name, split in (("workload", gain), *((phase, gain[phase]) for phase in PHASES)):
+            cells = [times(split[key]) for key in ("format", "arithmetic", "total")]
+            _add(table, (candidate if name == "workload" else "", name, *cells))
+    return table
+
+
+def _spaced(parts: Sequence[RenderableType]) -> RenderableType:
+    """Return the parts below each other, an empty line after each."""
+    return Group(*(line for part in parts for line in (part, "")))
+
+
+def _table(title: str, columns: Sequence[str]) -> Table:
+    table = Table(
+        title=escape(title) or None,
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        padding=(0, 2, 0, 0),
+    )
+    for index, column in enumerate(columns):
+        table.add_column(escape(column), justify="left" if index == 0 or not column else "right")
+    return table
+
+
+def _add(table: Table, cells: Row, plain: bool = True) -> None:
+    table.add_row(*(escape(cell) if plain else cell for cell in cells))
+
+
+def _share(part: float, whole: float) -> tuple[str, str]:
+    """Return the share as text and as a bar."""
+    share = ratio(part, whole)
+    return percent(share), "█" * round(BAR_WIDTH * (share or 0.0))
+
+
+def mapping_table(content: Mapping[str, Any]) -> RenderableType:
+    """Return a flat mapping as two columns; nested mappings become dotted keys."""
+    table = _table("", ("", ""))
+    for key, value in _flat(content):
+        _add(table, (key, f"{value:,.6g}" if isinstance(value, float) else f"{value}"))
+    return table
+
+
+def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def listing_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Return rows of equal keys as a table."""
+    table = _table("", tuple(rows[0]) if rows else ("nothing ships",))
+    for row in rows:
+        _add(table, tuple(f"{value}" for value in row.values()))
+    return table
+
+
+def infer_table(content: Mapping[str, Any]) -> RenderableType:
+    """Return generated text and quality of ``infer``."""
+    parts: list[RenderableType] = []
+    if "tokens" in content:
+        text = content["text"]
+        parts.append(Text(text if text is not None else " ".join(map(str, content["tokens"]))))
+    if "quality" in content:
+        parts.append(_quality(content["quality"]))
+    return _spaced(parts)
+
+
+def inspect_table(content: Mapping[str, Any]) -> RenderableType:
+    """Return what a checkpoint is made of, a row per linear layer."""
+    head = {key: value for key, value in content.items() if key != "tensors"}
+    return _spaced([mapping_table(head), listing_table(content["tensors"])])

@@ -1,0 +1,251 @@
+"""Which network runs on which tokens: options of a run, turned into traces on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from accelsim import locate
+from accelsim.config import NetworkConfig, load_network_config
+from accelsim.errors import UserError
+from accelsim.inference import quality, read_text
+from accelsim.trace import Trace, Workload, load_trace
+
+if TYPE_CHECKING:
+    from accelsim.functional.checkpoint import Checkpoint
+    from accelsim.functional.network import Network
+    from accelsim.functional.network_config import NetworkConfig as CheckpointConfig
+    from accelsim.functional.profile import OperandProfile
+
+Progress = Callable[[str], None]
+
+SHIPPED_NETWORK = "austen-12m"
+HELD_OUT = "heldout.txt"
+TWIN_TRACE = "fp16_twin.trace.npz"
+DEFAULT_PREFILL, DEFAULT_DECODE = 256, 64
+PROFILE = "provisional"  # operands of networks whose weights are not at hand
+
+
+@dataclass
+class Source:
+    """A network and a workload; traces are recorded or drawn once per form."""
+
+    name: str
+    config: NetworkConfig
+    workload: Workload
+    seed: int
+    folder: Path | None  # of a checkpoint
+    tokens: np.ndarray | None  # int64 [batch, prefill], of a checkpoint
+    text: Path | None
+    _checkpoint: Any = field(default=None, repr=False)
+    _network: Any = field(default=None, repr=False)
+
+    def form(self, wanted: str) -> str:
+        """Return the form that a design asking for ``wanted`` runs: dense networks have one."""
+        return wanted if self.config.ternary else "fp16_twin"
+
+    def network(self, progress: Progress) -> Network:
+        """Return the checkpoint as a network that runs, read once."""
+        if self._network is None:
+            from accelsim.functional.network import Network
+
+            progress(f"reading {self.name}")
+            self._network = Network(self.checkpoint())
+        network: Network = self._network
+        return network
+
+    def checkpoint(self) -> Checkpoint:
+        """Return the checkpoint, read once; raise UserError where it does not fit its config."""
+        if self._checkpoint is None:
+            from accelsim.functional.checkpoint import read_checkpoint
+
+            assert self.folder is not None
+            self._checkpoint = read_checkpoint(self.folder)
+        checkpoint: Checkpoint = self._checkpoint
+        return checkpoint
+
+    def trace(self, form: str, progress: Progress) -> Trace:
+        """Return the trace of one form: measured, shipped, or drawn from an operand profile."""
+        if self.folder is not None and (form == "ternary") == self.config.ternary:
+            from accelsim.functional.tracer import trace_network
+
+            network = self.network(progress)
+            progress(f"running {self.name}")
+            assert self.tokens is not None
+            return trace_network(network, self.tokens, self.workload, name=self.name)
+        shipped = self._shipped_twin()
+        if shipped is not None:
+            return shipped
+        return self._synthetic(form, progress)
+
+    def _shipped_twin(self) -> Trace | None:
+        """Return the recorded trace of the shipped twin, where the workload is the recorded one."""
+        if self.folder is None or not (self.folder / TWIN_TRACE).exists():
+            return None
+        trace = load_trace(self.folder / TWIN_TRACE)
+        return trace if trace.workload == self.workload else None
+
+    def _synthetic(self, form: str, progress: Progress) -> Trace:
+        from accelsim.functional.synthetic import synthetic_trace
+
+        progress(f"drawing operand counts of {self.name}")
+        return synthetic_trace(self.config, self.workload, form, shipped_profile(), self.seed)
+
+    def notes(self, form: str) -> list[str]:
+        """Return what a reader must know about this workload."""
+        notes = []
+        if form == "fp16_twin" and self.config.ternary:
+            notes.append("runs the FP16 twin, the unquantised network of the same shape")
+        return notes
+
+    def quality(self, progress: Progress) -> dict[str, float] | None:
+        """Return perplexity and bits per character of the text to score, None without one."""
+        if self.text is None:
+            return None
+        progress(f"scoring {self.text.name}")
+        network = self.network(progress)
+        return quality(self.checkpoint(), network, self.text)
+
+
+def shipped_profile() -> OperandProfile:
+    """Return the operand profile that ships."""
+    from accelsim.functional.profile import load_profile
+
+    return load_profile(locate.shipped(locate.NETWORKS) / "profiles" / f"{PROFILE}.yaml")
+
+
+def open_source(
+    network: str | None,
+    checkpoint: str | None,
+    prompt: str | None,
+    prefill: int | None,
+    decode: int | None,
+    batch: int,
+    seed: int,
+    text: Path | None,
+) -> Source:
+    """Return the workload that these options describe; by default the shipped network.
+
+    Raises:
+        UserError: Options that exclude each other, an empty prompt, sizes out of range.
+    """
+    if network is not None and checkpoint is not None:
+        raise UserError("excludes --checkpoint", file="--network", value=network)
+    if network is not None and not _is_checkpoint(network):
+        return _shape_source(network, prompt, prefill, decode, batch, seed, text)
+    path = locate.resolve(
+        checkpoint or network or SHIPPED_NETWORK, locate.NETWORKS, option="--checkpoint"
+    )
+    return _checkpoint_source(path, prompt, prefill, decode, batch, seed, text)
+
+
+def _is_checkpoint(name: str) -> bool:
+    return locate.resolve(name, locate.NETWORKS, option="--network").is_dir()
+
+
+def _shape_source(
+    network: str,
+    prompt: str | None,
+    prefill: int | None,
+    decode: int | None,
+    batch: int,
+    seed: int,
+    text: Path | None,
+) -> Source:
+    for option, given in (("--prompt", prompt), ("--text", text)):
+        if given is not None:
+            raise UserError(
+                "needs weights, --network has shapes only",
+                file=option,
+                value=given,
+                allowed="use --checkpoint",
+            )
+    config = load_network_config(locate.resolve(network, locate.NETWORKS, option="--network"))
+    workload = _workload(prefill, decode, batch)
+    return Source(config.name, config, workload, seed, None, None, None)
+
+
+def _workload(prefill: int | None, decode: int | None, batch: int) -> Workload:
+    return Workload(
+        DEFAULT_PREFILL if prefill is None else prefill,
+        DEFAULT_DECODE if decode is None else decode,
+        batch,
+    )
+
+
+def _checkpoint_source(
+    folder: Path,
+    prompt: str | None,
+    prefill: int | None,
+    decode: int | None,
+    batch: int,
+    seed: int,
+    text: Path | None,
+) -> Source:
+    from accelsim.functional.checkpoint import read_checkpoint
+
+    checkpoint = read_checkpoint(folder)
+    name = folder.resolve().name
+    config = shape_of(checkpoint.config, name)
+    tokens = _tokens(checkpoint, prompt, prefill, batch)
+    workload = _workload(tokens.shape[1], decode, batch)
+    end = workload.prefill + workload.decode
+    if end > config.max_positions:
+        raise UserError(
+            f"prefill and decode pass the longest context of {name}",
+            file="--prefill",
+            value=end,
+            allowed=f"allowed: up to {config.max_positions}",
+        )
+    return Source(name, config, workload, seed, folder, tokens, text, checkpoint)
+
+
+def shape_of(checkpoint: CheckpointConfig, name: str) -> NetworkConfig:
+    """Return the shape of a checkpoint as a network YAML would state it."""
+    return NetworkConfig(
+        name=name,
+        source="config.json of the checkpoint",
+        ternary=checkpoint.ternary,
+        vocab_size=checkpoint.vocab_size,
+        hidden_size=checkpoint.hidden_size,
+        intermediate_size=checkpoint.intermediate_size,
+        layers=checkpoint.layers,
+        heads=checkpoint.heads,
+        kv_heads=checkpoint.kv_heads,
+        head_dim=checkpoint.head_dim,
+        gated=True,
+        sub_norms=True,
+        tie_embeddings=checkpoint.tie_embeddings,
+        max_positions=checkpoint.max_positions,
+    )
+
+
+def _tokens(
+    checkpoint: Checkpoint, prompt: str | None, prefill: int | None, batch: int
+) -> np.ndarray:
+    """Return the prompt as int64 [batch, prefill]: ``prompt``, or slices of the held-out text."""
+    from accelsim.functional.tokenizer import load_tokenizer
+
+    tokenizer = load_tokenizer(checkpoint)
+    if prompt is not None:
+        if batch != 1:
+            raise UserError("takes one sequence", file="--prompt", key="--batch", value=batch)
+        ids = tokenizer.encode(prompt)
+        length = len(ids) if prefill is None else Workload(prefill, 0).prefill
+    else:
+        own = checkpoint.path / HELD_OUT
+        shipped = locate.shipped(locate.NETWORKS) / SHIPPED_NETWORK / HELD_OUT
+        ids = tokenizer.encode(read_text(own if own.exists() else shipped))
+        length = _workload(prefill, 0, batch).prefill
+    if length * batch > len(ids):
+        raise UserError(
+            "asks for more tokens than the text has",
+            file="--prefill",
+            value=length * batch,
+            allowed=f"allowed: up to {len(ids) // batch}",
+        )
+    return np.asarray(ids[: length * batch], dtype=np.int64).reshape(batch, length)
