@@ -98,7 +98,7 @@ def run(
     if accounting == "paper":
         from accelsim.papers import paper_table
 
-        return paper_table(source, loaded.config.name, loaded.technology)
+        return paper_table(source.config, source.workload, loaded.config.name, loaded.technology)
     return _results([loaded], source, progress)[0]
 
 

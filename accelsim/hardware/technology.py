@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from accelsim import locate
 from accelsim.config import read_yaml
 from accelsim.errors import UserError, did_you_mean
 from accelsim.hardware.prices import (
@@ -31,7 +32,7 @@ from accelsim.hardware.prices import (
     parse_entry,
 )
 
-TECHNOLOGY_FOLDER = Path(__file__).resolve().parents[2] / "hw_configs" / "technology"
+TECHNOLOGY_FOLDER = locate.shipped(locate.TECHNOLOGIES)
 # Prices that need no further synthesis.
 CLOSED_HOWS = ("synthesised", "measured")
 # Every accumulator a composition must hold for, and the width shown where a table needs one.
