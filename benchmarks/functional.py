@@ -17,8 +17,14 @@ from pathlib import Path
 
 import numpy as np
 
-from accelsim.functional.checkpoint import EMBEDDING, FINAL_NORM, LM_HEAD, Checkpoint
-from accelsim.functional.checkpoint import TernaryWeight, read_checkpoint
+from accelsim.functional.checkpoint import (
+    EMBEDDING,
+    FINAL_NORM,
+    LM_HEAD,
+    Checkpoint,
+    TernaryWeight,
+    read_checkpoint,
+)
 from accelsim.functional.network import Network
 from accelsim.functional.rope import rope_tables
 

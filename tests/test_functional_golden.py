@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -150,7 +151,7 @@ def test_prefill_equals_decode_to_the_byte(checkpoint):
     for cuts in ([1] * 90, [5, 64, 1, 3, 17]):
         other = network.new_cache(1, 90)
         ends = np.cumsum([0, *cuts])
-        parts = [network.forward(ids[:, a:b], other) for a, b in zip(ends, ends[1:], strict=False)]
+        parts = [network.forward(ids[:, a:b], other) for a, b in pairwise(ends)]
         assert np.concatenate(parts, axis=1).tobytes() == whole.tobytes()
         assert other.keys.tobytes() == cache.keys.tobytes()
         assert other.values.tobytes() == cache.values.tobytes()
