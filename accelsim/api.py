@@ -93,8 +93,8 @@ def run(
     Raises:
         UserError: Anything in the input that does not fit.
     """
-    source = open_source(network, checkpoint, prompt, prefill, decode, batch, seed, text)
     loaded = load_design(design, assignments)
+    source = open_source(network, checkpoint, prompt, prefill, decode, batch, seed, text)
     if accounting == "paper":
         from accelsim.papers import paper_table
 
@@ -133,9 +133,9 @@ def compare(
             value=list(designs),
             allowed="two or more designs",
         )
-    source = open_source(network, checkpoint, prompt, prefill, decode, batch, seed, None)
     loaded = [load_design(name, assignments) for name in designs]
     _refuse_equal_names(loaded)
+    source = open_source(network, checkpoint, prompt, prefill, decode, batch, seed, None)
     hybrids = [_hybrid(loaded[0], candidate) for candidate in loaded[1:]]
     results = _results([*loaded, *hybrids], source, progress)
     names = [candidate.config.name for candidate in loaded[1:]]
