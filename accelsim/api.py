@@ -53,7 +53,15 @@ def load_design(name: str, assignments: Iterable[str] = ()) -> LoadedDesign:
     """
     path = locate.resolve(name, locate.DESIGNS, option="DESIGN")
     config = load_design_config(path, assignments)
-    return LoadedDesign(config, path, load_technology(config.technology))
+    try:
+        technology = load_technology(config.technology)
+    except UserError as error:
+        if error.file != "technology":
+            raise
+        raise UserError(
+            error.message, file=path, key="technology", value=error.value, allowed=error.allowed
+        ) from error
+    return LoadedDesign(config, path, technology)
 
 
 def run(
