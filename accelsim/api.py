@@ -56,7 +56,7 @@ def load_design(name: str, assignments: Iterable[str] = ()) -> LoadedDesign:
     try:
         technology = load_technology(config.technology)
     except UserError as error:
-        if error.file != "technology":
+        if error.file is not None:
             raise
         raise UserError(
             error.message, file=path, key="technology", value=error.value, allowed=error.allowed
