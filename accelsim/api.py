@@ -53,7 +53,15 @@ def load_design(name: str, assignments: Iterable[str] = ()) -> LoadedDesign:
     """
     path = locate.resolve(name, locate.DESIGNS, option="DESIGN")
     config = load_design_config(path, assignments)
-    return LoadedDesign(config, path, load_technology(config.technology))
+    try:
+        technology = load_technology(config.technology)
+    except UserError as error:
+        if error.file is not None:
+            raise
+        raise UserError(
+            error.message, file=path, key="technology", value=error.value, allowed=error.allowed
+        ) from error
+    return LoadedDesign(config, path, technology)
 
 
 def run(
@@ -93,12 +101,12 @@ def run(
     Raises:
         UserError: Anything in the input that does not fit.
     """
-    source = open_source(network, checkpoint, prompt, prefill, decode, batch, seed, text)
     loaded = load_design(design, assignments)
+    source = open_source(network, checkpoint, prompt, prefill, decode, batch, seed, text)
     if accounting == "paper":
         from accelsim.papers import paper_table
 
-        return paper_table(source, loaded.config.name, loaded.technology)
+        return paper_table(source.config, source.workload, loaded.config.name, loaded.technology)
     return _results([loaded], source, progress)[0]
 
 
@@ -133,9 +141,9 @@ def compare(
             value=list(designs),
             allowed="two or more designs",
         )
-    source = open_source(network, checkpoint, prompt, prefill, decode, batch, seed, None)
     loaded = [load_design(name, assignments) for name in designs]
     _refuse_equal_names(loaded)
+    source = open_source(network, checkpoint, prompt, prefill, decode, batch, seed, None)
     hybrids = [_hybrid(loaded[0], candidate) for candidate in loaded[1:]]
     results = _results([*loaded, *hybrids], source, progress)
     names = [candidate.config.name for candidate in loaded[1:]]

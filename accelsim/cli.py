@@ -17,17 +17,32 @@ from accelsim import __version__
 from accelsim.errors import UserError
 
 USER_ERROR = 2
+INTERRUPTED = 130
 
 
 class _Group(click.Group):
-    """A group whose commands end with one line and code 2 on a user error."""
+    """A group whose commands end with one line and code 2 where the user erred."""
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        kwargs["standalone_mode"] = False
         try:
-            return super().invoke(ctx)
+            sys.exit(super().main(*args, **kwargs) or 0)
         except UserError as error:
-            click.echo(f"error: {error}", err=True)
-            ctx.exit(USER_ERROR)
+            _complain(str(error))
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message())
+            sys.exit(0)
+        except click.UsageError as error:
+            place = error.ctx.command_path if error.ctx else "accelsim"
+            _complain(f"{place}: {' '.join(error.format_message().split())}")
+        except (click.Abort, KeyboardInterrupt):
+            click.echo("stopped", err=True)
+            sys.exit(INTERRUPTED)
+
+
+def _complain(line: str) -> None:
+    click.echo(line, err=True)
+    sys.exit(USER_ERROR)
 
 
 def _options(*decorators: Callable[..., Any]) -> Callable[..., Any]:
@@ -210,7 +225,7 @@ def _deliver(outcome: Any, as_json: bool, no_report: bool, out: Path | None, tel
         api.write_report(outcome, folder)
     tell.stop()
     if not as_json:
-        page = "" if no_report else ", start with report.html"
+        page = ", start with report.html" if (folder / "report.html").exists() else ""
         click.echo(f"\nwritten to {folder}{page}")
 
 

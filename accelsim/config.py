@@ -213,7 +213,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
                 value=path.stat().st_size,
                 allowed=f"allowed: up to {MAX_YAML_BYTES} bytes",
             )
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
+        content = _parse(path.read_text(encoding="utf-8"))
     except OSError as cause:
         raise UserError("cannot be read", file=path, value=cause.strerror) from cause
     except UnicodeDecodeError as cause:
@@ -230,14 +230,25 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice, and aliases (a small file can grow huge)."""
+def _parse(text: str) -> Any:
+    """Return the content of YAML ``text``; aliases are refused, a small file can grow huge."""
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.AliasEvent):
+            raise yaml.constructor.ConstructorError(
+                None,
+                None,
+                "aliases are not allowed",
+                event.start_mark,  # type: ignore[arg-type]
+            )
+    return yaml.load(text, Loader=_UniqueKeyLoader)
 
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.constructor.ConstructorError(None, None, "aliases are not allowed", mark)
-        return super().compose_node(parent, index)
+
+# libyaml where PyYAML was built with it: ten times faster on a price table.
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _UniqueKeyLoader(_Loader):  # type: ignore[misc]
+    """A safe loader that refuses a key given twice."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
@@ -248,7 +259,8 @@ class _UniqueKeyLoader(yaml.SafeLoader):
                 )
             if isinstance(key_node.value, str):
                 seen.add(key_node.value)
-        return super().construct_mapping(node, deep)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
 
 
 def validate(schema: type[S], content: Mapping[str, Any], file: object) -> S:

@@ -142,7 +142,9 @@ def _sampling(temperature: float, top_k: int | None, top_p: float | None, seed: 
 
     if temperature == 0:
         return None
-    return Sampling(temperature=temperature, seed=seed, top_k=top_k, top_p=top_p)
+    return Sampling(
+        temperature=temperature, seed=seed, top_k=top_k, top_p=1.0 if top_p is None else top_p
+    )
 
 
 def _generate(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -80,6 +80,19 @@ def build_bill(config: DesignConfig, technology: Technology) -> Bill:
     for line, rate in zip(lines, rates[0], strict=True):
         by_component[COMPONENTS.index(line.component), line.counter] += rate
     return Bill(lines, rates, by_component, _area_rows(plan), ())
+
+
+def without(bill: Bill, component: str) -> Bill:
+    """Return a bill that leaves a component out, for work that never reaches it."""
+    kept = [i for i, line in enumerate(bill.lines) if line.component != component]
+    rates = bill.component_rates.copy()
+    rates[COMPONENTS.index(component)] = 0
+    return replace(
+        bill,
+        lines=tuple(bill.lines[i] for i in kept),
+        rates=bill.rates[:, kept],
+        component_rates=rates,
+    )
 
 
 def price_phase(bill: Bill, phase: int, counts: Integers) -> PricedPhase:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from accelsim.engine.bill import build_bill, price_phase
+from accelsim.engine.bill import build_bill, price_phase, without
 from accelsim.engine.columns import (
     FOLDS,
     G_ACTIVATION,
@@ -54,9 +54,8 @@ def single_gemm(
     if timing == "scalesim":
         return result | _scalesim(designs, trace, evaluation)
     causes = evaluation.cycles[0, 0, IDEAL : IDEAL + len(CAUSES)].tolist()
-    priced = price_phase(
-        build_bill(designs.configs[0], technology), Phase.DECODE, evaluation.counts[0].sum(axis=0)
-    )
+    bill = without(build_bill(designs.configs[0], technology), "dram")
+    priced = price_phase(bill, Phase.DECODE, evaluation.counts[0].sum(axis=0))
     components = dict(zip(COMPONENTS, priced.components.tolist(), strict=True))
     folds = int(evaluation.cycles[0, 0, FOLDS])
     return (

@@ -1,0 +1,315 @@
+"""Compiled loops against exact arithmetic, and the instructions they became."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import subprocess
+import sys
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from checkpoint_factory import bfloat16_bits, pack
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from accelsim.functional import kernels, operators, rope
+from accelsim.functional.threads import Threads
+
+ONE = Threads(1)
+F32 = np.float32
+
+
+def ulp(x):
+    """Distance between float32 numbers around x."""
+    return np.spacing(np.abs(x).astype(F32)).astype(np.float64)
+
+
+@settings(deadline=None, derandomize=True, max_examples=40)
+@given(
+    m=st.integers(1, 7), k=st.integers(1, 90), quarter=st.integers(1, 9), seed=st.integers(0, 99)
+)
+def test_ternary_sums_equal_int64(m, k, quarter, seed):
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(-128, 128, (m, k)).astype(np.int8)
+    weights = rng.integers(-1, 2, (4 * quarter, k))
+    ours = operators.ternary_gemm(codes, pack(weights), ONE)
+    assert ours.dtype == np.int32
+    np.testing.assert_array_equal(ours, codes.astype(np.int64) @ weights.T)
+
+
+@pytest.mark.parametrize("code", [-128, 127])
+@pytest.mark.parametrize("weight", [-1, 1])
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_the_largest_ternary_sums_do_not_wrap(code, weight, rows):
+    codes = np.full((rows, 70001), code, np.int8)
+    weights = np.full((4, 70001), weight)
+    sums = operators.ternary_gemm(codes, pack(weights), ONE)
+    assert (sums == code * weight * 70001).all()
+
+
+def ascending(x, weights):
+    """Sum float32 products in ascending k, each operation rounded by numpy on its own."""
+    total = np.zeros((x.shape[0], weights.shape[0]), F32)
+    for k in range(x.shape[1]):
+        total = total + x[:, k : k + 1] * weights[:, k]
+    return total
+
+
+@settings(deadline=None, derandomize=True, max_examples=30)
+@given(m=st.integers(1, 9), k=st.integers(1, 40), n=st.integers(1, 140), seed=st.integers(0, 99))
+def test_dense_sums_are_ascending_to_the_byte(m, k, n, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(m, k)).astype(F32)
+    weights = rng.normal(size=(n, k)).astype(F32)
+    ours = operators.dense_gemm(x, operators.panels(weights), n, ONE)
+    assert ours.tobytes() == ascending(x, weights).tobytes()
+    bits = bfloat16_bits(weights)
+    ours = operators.dense_gemm(x, operators.panels(bits), n, ONE)
+    widened = (bits.astype(np.uint32) << 16).view(F32)
+    assert ours.tobytes() == ascending(x, widened).tobytes()
+    rows = rng.integers(0, n, 5)
+    np.testing.assert_array_equal(operators.panel_rows(operators.panels(bits), rows), widened[rows])
+
+
+def test_dense_sums_round_each_product_and_each_sum():
+    # 1 + 2**-23 squared is 1 + 2**-22 + 2**-46: only a fused multiply-add keeps the last term.
+    near = F32(1 + 2**-23)
+    x = np.array([[F32(-(1 + 2**-22)), near]])
+    weights = np.array([[F32(1), near]])
+    assert Fraction(float(near)) ** 2 - Fraction(float(-x[0, 0])) == Fraction(1, 2**46)
+    assert operators.dense_gemm(x, operators.panels(weights), 1, ONE)[0, 0] == 0
+
+
+def test_exp_is_within_two_ulp():
+    x = np.concatenate([np.linspace(-87.3, 0, 200_001), -np.logspace(-30, 0, 1000)]).astype(F32)
+    exact = np.exp(x.astype(np.float64))
+    ours = x.copy()
+    kernels.exponentials(ours, F32(0), np.empty(x.size, np.int32))
+    error = np.abs(ours.astype(np.float64) - exact) / ulp(exact)
+    assert error.max() < 2.0
+
+
+def test_exp_ends_are_exact():
+    x = np.array([0.0, -0.0, -88.0, -104.0, -1e9, -3e38], F32)
+    total = kernels.exponentials(x, F32(0), np.empty(6, np.int32))
+    np.testing.assert_array_equal(x, [1, 1, 0, 0, 0, 0])
+    assert total == 2
+
+
+def lanes_of(terms):
+    """Sum float32 terms in the documented 16-lane order."""
+    lanes = np.zeros(16, F32)
+    for begin in range(0, len(terms), 16):
+        chunk = terms[begin : begin + 16]
+        lanes[: len(chunk)] = lanes[: len(chunk)] + chunk
+    while len(lanes) > 1:
+        half = len(lanes) // 2
+        lanes = lanes[:half] + lanes[half:]
+    return lanes[0]
+
+
+@settings(deadline=None, derandomize=True, max_examples=30)
+@given(n=st.integers(1, 100), seed=st.integers(0, 99))
+def test_the_sum_of_exponentials_follows_the_stated_order(n, seed):
+    x = np.random.default_rng(seed).normal(size=n).astype(F32)
+    total = kernels.exponentials(x, F32(5), np.empty(n, np.int32))
+    assert total == lanes_of(x)
+
+
+@settings(deadline=None, derandomize=True, max_examples=30)
+@given(n=st.integers(1, 100), seed=st.integers(0, 99))
+def test_rms_norm_follows_the_stated_order(n, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(3, n)).astype(F32)
+    weight = rng.normal(size=n).astype(F32)
+    ours = operators.rms_norm(x, weight, 1e-5, ONE)
+    for row, out in zip(x, ours, strict=True):
+        mean = lanes_of(row * row) / F32(n)
+        expected = (row * (F32(1) / np.sqrt(mean + F32(1e-5)))) * weight
+        assert out.tobytes() == expected.tobytes()
+
+
+def test_codes_are_rounded_half_even():
+    # 127 / 127 = 1: the codes are the values themselves, rounded.
+    x = np.array([[127.0, 0.5, 1.5, 2.5, -0.5, -1.5, -126.5, 126.49, -127.0]], F32)
+    result = operators.quantise(x, ONE)
+    assert result.scales[0] == 1
+    np.testing.assert_array_equal(result.codes[0], [127, 0, 2, 2, 0, -2, -126, 126, -127])
+
+
+@settings(deadline=None, derandomize=True, max_examples=50)
+@given(k=st.integers(1, 60), exponent=st.integers(-20, 30), seed=st.integers(0, 999))
+def test_codes_equal_numpy_float32(k, exponent, seed):
+    x = (np.random.default_rng(seed).normal(size=(2, k)) * 2.0**exponent).astype(F32)
+    result = operators.quantise(x, ONE)
+    scales = F32(127) / np.maximum(np.abs(x).max(1), F32(1e-5))
+    assert result.scales.tobytes() == scales.tobytes()
+    codes = np.clip(np.rint(x * scales[:, None]), -128, 127)
+    np.testing.assert_array_equal(result.codes, codes)
+
+
+def test_a_row_of_zeros_has_codes_of_zero():
+    result = operators.quantise(np.zeros((1, 8), F32), ONE)
+    assert not result.codes.any()
+    assert result.scales[0] == F32(127) / F32(1e-5)
+
+
+@pytest.mark.parametrize("multiplies", [True, False])
+def test_dequantise_equals_numpy_float32(multiplies):
+    rng = np.random.default_rng(0)
+    sums = rng.integers(-(2**24), 2**24, (5, 33)).astype(np.int32)
+    scales, weight = rng.uniform(1, 99, 5).astype(F32), F32(0.37)
+    ours = operators.dequantise(sums, scales, weight, multiplies, ONE)
+    column = scales[:, None]
+    expected = sums.astype(F32) / column * weight if multiplies else sums / (column * weight)
+    assert ours.tobytes() == expected.astype(F32).tobytes()
+
+
+def test_relu2_gate_equals_numpy_float32():
+    rng = np.random.default_rng(0)
+    gate, up = rng.normal(size=(2, 5, 37)).astype(F32)
+    expected = np.maximum(gate, F32(0)) ** 2 * up
+    assert operators.relu2_gate(gate, up, ONE).tobytes() == expected.tobytes()
+
+
+def test_rope_tables_are_rounded_float64():
+    cosines, sines = rope.rope_tables(128, 500000.0, 4096)
+    frequency = rope.frequencies(128, 500000.0)
+    exact = 1 / 500000.0 ** (np.arange(64) / 64)
+    assert np.abs(frequency / exact - 1).max() < 2**-22
+    angles = (np.arange(4096, dtype=F32)[:, None] * frequency).astype(np.float64)
+    for ours, function in ((cosines, math.cos), (sines, math.sin)):
+        exact = np.vectorize(function)(angles)
+        # At most the rounding to float32: half an ulp, and a hair where float64 itself is a tie.
+        assert (np.abs(ours - exact) / ulp(exact)).max() < 0.500001
+
+
+def test_cosine_and_sine_hold_to_the_longest_context():
+    angles = np.random.default_rng(0).uniform(0, 2**20, 20_000)
+    cosine, sine = rope.cosine_sine(angles)
+    assert np.abs(cosine - np.cos(angles)).max() < 3e-16
+    assert np.abs(sine - np.sin(angles)).max() < 3e-16
+
+
+def test_rounding_to_bfloat16_is_half_even():
+    x = np.array([1.0, 1 + 2**-8, 1 + 3 * 2**-8, 1 + 2**-8 + 2**-20, -(1 + 2**-8), 3e38], F32)
+    wanted = [1.0, 1.0, 1 + 2**-6, 1 + 2**-7, -1.0]
+    np.testing.assert_array_equal(operators.round_to(x, "BF16")[:5], wanted)
+    assert operators.round_to(x, "F32") is x
+    assert operators.round_to(np.array([1 + 2**-11], F32), "F16")[0] == 1
+
+
+def test_operators_refuse_what_a_kernel_was_not_written_for():
+    x = np.zeros((4, 8), F32)
+    with pytest.raises(ValueError, match="x is float64"):
+        operators.quantise(x.astype(np.float64), ONE)
+    with pytest.raises(ValueError, match="contiguous: False"):
+        operators.quantise(x[:, ::2], ONE)
+    with pytest.raises(ValueError, match="weight is"):
+        operators.rms_norm(x, np.zeros(7, F32), 1e-5, ONE)
+    with pytest.raises(ValueError, match="packed is"):
+        operators.ternary_gemm(np.zeros((1, 8), np.int8), np.zeros((2, 9), np.uint8), ONE)
+    blocks = np.zeros((1, 1, 1, 8 * 64), F32), np.zeros((1, 1, 1, 64 * 64), F32)
+    with pytest.raises(ValueError, match="do not fit"):
+        operators.attend(np.zeros((1, 65, 8), F32), *blocks, 0, 1, ONE)
+
+
+ASSEMBLY = r"""
+import platform
+import numba
+from llvmlite import binding
+import numpy as np
+from accelsim.functional import kernels, operators
+from accelsim.functional.threads import Threads
+one = Threads(1)
+x = np.ones((5, 32), np.float32)
+row, bits = x[0, :5].copy(), np.ones((5, 32), np.uint16)
+operators.ternary_gemm(operators.quantise(x, one).codes, np.ones((2, 32), np.uint8), one)
+operators.dequantise(np.ones((5, 8), np.int32), row, row[0], True, one)
+operators.dense_gemm(x, operators.panels(x), 5, one)
+operators.dense_gemm(x, operators.panels(bits), 5, one)
+operators.rms_norm(x, x[0], 1e-5, one)
+operators.relu2_gate(x, x, one)
+operators.rotate(x, np.zeros(5, np.int64), x[:1, :4].copy(), x[:1, :4].copy(), one)
+keys, values = np.zeros((1, 1, 1, 32 * 64), np.float32), np.zeros((1, 1, 1, 64 * 64), np.float32)
+operators.attend(x[None], keys, values, 0, 1, one)
+kernels.exponentials(np.zeros(3, np.float32), np.float32(0), np.empty(3, np.int32))
+@numba.njit(fastmath={"contract"})
+def contracted(a, b, out):
+    for i in range(a.shape[0]):
+        out[i] += a[i] * b[i]
+contracted(row, row, row)
+kernels.contracted = contracted
+for name, function in vars(kernels).items():
+    for assembly in getattr(function, "inspect_asm", dict)().values():
+        print("==", name)
+        print(assembly)
+features = binding.get_host_cpu_features()
+if features.get("fma") or platform.machine() in ("aarch64", "arm64"):
+    print("CAN FUSE")
+"""
+FUSED = re.compile(r"\bv?fn?m(add|sub)|\bfml[as]\b")
+
+
+def test_no_kernel_fuses_a_multiply_and_an_add(tmp_path):
+    # A fresh cache folder: numba shows no assembly of code that it found in its cache.
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path), "ACCELSIM_PORTABLE": "0"}
+    command = [sys.executable, "-c", ASSEMBLY]
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=True, timeout=600
+    )
+    listings = dict(part.split("\n", 1) for part in done.stdout.split("== ")[1:])
+    called = {name for name, each in vars(kernels).items() if hasattr(each, "signatures")}
+    # A control: where the CPU can fuse, the same search finds it in code that is allowed to.
+    contracted = listings.pop("contracted")
+    assert bool(FUSED.search(contracted)) == ("CAN FUSE" in contracted)
+    assert set(listings) == called
+    for name, assembly in listings.items():
+        assert name in assembly
+        assert re.search(r"\bret[q]?\b", assembly), name
+        assert not FUSED.search(assembly), name
+
+
+IMPORTS = """
+import sys, warnings
+warnings.simplefilter("error")
+import accelsim.functional, accelsim.functional.network_config, accelsim.functional.weights_file
+assert "numba" not in sys.modules
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    from accelsim.functional import kernels
+    import numpy as np
+    kernels.exponentials(np.zeros(3, np.float32), np.float32(0), np.empty(3, np.int32))
+    from accelsim.kernels import cache_folder
+print(len(caught), cache_folder())
+"""
+
+
+def in_process(**environment):
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTS],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    return done.stdout.split(maxsplit=1)
+
+
+def test_kernels_are_kept_under_the_users_cache_folder(tmp_path):
+    warned, folder = in_process(XDG_CACHE_HOME=str(tmp_path))
+    assert warned == "0"
+    assert folder.startswith(str(tmp_path / "accelsim"))
+    assert list((tmp_path / "accelsim").rglob("kernels.exponentials*.nbc"))
+    _, portable = in_process(XDG_CACHE_HOME=str(tmp_path), ACCELSIM_PORTABLE="1")
+    assert portable != folder
+
+
+def test_an_unwritable_cache_folder_is_told_once(tmp_path):
+    (tmp_path / "file").write_text("")
+    warned, folder = in_process(XDG_CACHE_HOME=str(tmp_path / "file"))
+    assert (warned, folder.strip()) == ("1", "None")
