@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelsim.functional import kernels, operators, rope, ternary_tiles
+from accelsim.functional.kv_cache import KVCache
 from accelsim.functional.threads import Threads
 from accelsim.kernels import cpu_has
 
@@ -216,6 +218,23 @@ def test_rounding_to_bfloat16_is_half_even():
     assert operators.round_to(np.array([1 + 2**-11], F32), "F16")[0] == 1
 
 
+@settings(deadline=None, derandomize=True, max_examples=15)
+@given(st.integers(1, 2), st.integers(1, 70), st.integers(1, 9), st.sampled_from([6, 64, 70]))
+def test_the_cache_holds_what_was_appended(batch, first, second, d):
+    config = SimpleNamespace(max_positions=99, layers=2, kv_heads=3, head_dim=d)
+    cache = KVCache(config, batch, first + second)
+    rng = np.random.default_rng(first)
+    k, v = rng.normal(size=(2, batch, first + second, 3, d)).astype(F32)
+    for begin, end in ((0, first), (first, first + second)):
+        flat = [each[:, begin:end].reshape(-1, 3 * d).copy() for each in (k, v)]
+        cache.append(1, *flat)
+        cache.advance(end - begin)
+    held = cache.held(1, first + second)
+    np.testing.assert_array_equal(held[0], k.transpose(0, 2, 1, 3))
+    np.testing.assert_array_equal(held[1], v.transpose(0, 2, 1, 3))
+    assert not cache.keys[0].any()
+
+
 def test_operators_refuse_what_a_kernel_was_not_written_for():
     x = np.zeros((4, 8), F32)
     with pytest.raises(ValueError, match="x is float64"):
@@ -252,6 +271,7 @@ operators.rms_norm(x, x[0], 1e-5, one)
 operators.relu2_gate(x, x, one)
 operators.rotate(x, np.zeros(5, np.int64), x[:1, :4].copy(), x[:1, :4].copy(), one)
 keys, values = np.zeros((1, 1, 1, 32 * 64), np.float32), np.zeros((1, 1, 1, 64 * 64), np.float32)
+operators.append_positions(x, x, 0, keys, values)
 operators.attend(x[None], keys, values, 0, 1, one)
 kernels.exponentials(np.zeros(3, np.float32), np.float32(0), np.empty(3, np.int32))
 @numba.njit(fastmath={"contract"})

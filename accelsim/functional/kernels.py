@@ -454,6 +454,26 @@ def rotate_rows(x: F32, positions: I64, cosines: F32, sines: F32) -> None:
 
 
 @kernel
+def append_rows(k: F32, v: F32, start: int, keys: F32, values: F32) -> None:
+    """Write k, v [b * p, kv_heads * d] at positions start .. start + p of the cache's panels.
+
+    keys [b, kv_heads, c / 64, d * 64]; values [b, kv_heads, d / 64 rounded up, c * 64].
+    """
+    m, width = k.shape
+    batch, heads = keys.shape[:2]
+    count = m // batch
+    d = width // heads
+    for i in range(m):
+        row = i // count
+        at = start + i % count
+        for head in range(heads):
+            panel = keys[row, head, at // PANEL]
+            for j in range(d):
+                panel[j * PANEL + at % PANEL] = k[i, head * d + j]
+                values[row, head, j // PANEL, at * PANEL + j % PANEL] = v[i, head * d + j]
+
+
+@kernel
 def relu2_gate_rows(gate: F32, up: F32, out: F32) -> None:
     """Write max(gate, 0)**2 * up, float32 [m, n]."""
     m, n = gate.shape

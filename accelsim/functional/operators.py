@@ -7,6 +7,7 @@ transformers 5.23 rounds them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,6 +32,8 @@ class Quantised(NamedTuple):
 _BYTES, _WORDS = np.dtype(np.uint8), np.dtype(np.uint16)
 _CODES, _SUMS, _INDICES = np.dtype(np.int8), np.dtype(np.int32), np.dtype(np.int64)
 _FLOATS = np.dtype(np.float32)
+# What one element of a row-wise operator costs next to a multiply-add.
+_ELEMENT_COST = 8
 
 
 def _check(name: str, array: NDArray[Any], dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
@@ -52,7 +55,7 @@ def quantise(x: Floats, threads: Threads) -> Quantised:
     def rows(begin: int, end: int) -> None:
         kernels.quantise_rows(x[begin:end], codes[begin:end], scales[begin:end])
 
-    threads.split(rows, x.shape[0], x.size)
+    threads.split(rows, m, _ELEMENT_COST * x.size)
     return Quantised(codes, scales)
 
 
@@ -134,7 +137,7 @@ def dequantise(
             accumulators[begin:end], scales[begin:end], weight_scale, multiplies, out[begin:end]
         )
 
-    threads.split(rows, m, out.size)
+    threads.split(rows, m, _ELEMENT_COST * out.size)
     return out
 
 
@@ -164,7 +167,7 @@ def dense_gemm(x: Floats, laid: NDArray[Any], outputs: int, threads: Threads) ->
     is_bfloat16 = laid.dtype == np.uint16
     _check("x", x, _FLOATS, (m, k))
     _check("panels", laid, _WORDS if is_bfloat16 else _FLOATS, (-(-outputs // PANEL), k * PANEL))
-    kernel = kernels.dense_float32
+    kernel: Callable[..., None] = kernels.dense_float32
     if is_bfloat16:
         kernel = kernels.dense_bfloat16_row if m == 1 else kernels.dense_bfloat16
     out = np.empty((m, outputs), np.float32)
@@ -208,7 +211,7 @@ def rms_norm(x: Floats, weight: Floats, epsilon: float, threads: Threads) -> Flo
     def rows(begin: int, end: int) -> None:
         kernels.rms_norm_rows(x[begin:end], weight, np.float32(epsilon), out[begin:end])
 
-    threads.split(rows, x.shape[0], 2 * x.size)
+    threads.split(rows, m, _ELEMENT_COST * x.size)
     return out
 
 
@@ -236,7 +239,29 @@ def rotate(
     def rows(begin: int, end: int) -> None:
         kernels.rotate_rows(x[begin:end], positions[begin:end], cosines, sines)
 
-    threads.split(rows, x.shape[0], 2 * x.size)
+    threads.split(rows, m, _ELEMENT_COST * x.size)
+
+
+def append_positions(k: Floats, v: Floats, start: int, keys: Floats, values: Floats) -> None:
+    """Write float32 k, v [batch * positions, kv_heads * head_dim] behind ``start`` positions.
+
+    Args:
+        k: Rotated keys, the positions of a batch row one after the other.
+        v: Values, likewise.
+        start: Positions held before.
+        keys: As `attend` reads them; written.
+        values: As `attend` reads them; written.
+    """
+    m, width = k.shape
+    batch, kv_heads, blocks, _ = keys.shape
+    d = width // kv_heads
+    _check("k", k, _FLOATS, (m, kv_heads * d))
+    _check("v", v, _FLOATS, (m, kv_heads * d))
+    _check("keys", keys, _FLOATS, (batch, kv_heads, blocks, d * PANEL))
+    _check("values", values, _FLOATS, (batch, kv_heads, -(-d // PANEL), blocks * PANEL * PANEL))
+    if m % batch or start + m // batch > blocks * PANEL:
+        raise ValueError(f"{m} rows behind {start} positions do not fit keys {keys.shape}")
+    kernels.append_rows(k, v, start, keys, values)
 
 
 def attend(
@@ -294,5 +319,5 @@ def relu2_gate(gate: Floats, up: Floats, threads: Threads) -> Floats:
     def rows(begin: int, end: int) -> None:
         kernels.relu2_gate_rows(gate[begin:end], up[begin:end], out[begin:end])
 
-    threads.split(rows, gate.shape[0], gate.size)
+    threads.split(rows, m, _ELEMENT_COST * gate.size)
     return out
