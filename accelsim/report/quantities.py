@@ -38,10 +38,10 @@ def quantity(value: float | None, unit: str = "") -> str:
 
 
 def digits(value: float) -> str:
-    """Return three significant digits, without an exponent for 0.001 <= |value| < 1e6."""
+    """Return three significant digits, without an exponent for 0.001 <= |value| < 1e7."""
     if not value:
         return "0"
-    if not 0.001 <= abs(value) < 1e6:
+    if not 0.001 <= abs(value) < 1e7:
         mantissa, _, exponent = f"{value:.2e}".partition("e")
         return f"{mantissa}e{int(exponent)}"
     # Rounding first: 9.996 is 10.0, not 10.00.
