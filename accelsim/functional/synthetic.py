@@ -53,7 +53,7 @@ def synthetic_trace(
     allowed and marked ``extrapolated``. Widths of accumulators are not drawn: they stay -1.
 
     Raises:
-        UserError: the profile has another form or lacks an operator, or the totals pass int64.
+        UserError: the profile lacks the form or an operator, or the totals pass int64.
     """
     form = trace_form(config, form)
     names, rows = operator_rows(config, workload, form)
