@@ -100,6 +100,16 @@ def test_decode_reads_the_weights_that_prefill_read() -> None:
         assert rows["decode/up_proj"][column] == 5 * rows["prefill/up_proj"][column] > 0
 
 
+def test_linears_that_read_one_vector_see_the_same_zeros() -> None:
+    trace = synthetic_trace(bitnet_2b4t(), Workload(8, 5), "ternary", profile())
+    rows = dict(zip(trace.names, trace.operators, strict=True))
+    for phase in ("prefill", "decode"):
+        for column in ("activation_zero", "activation_hamming_k", "activation_hamming_m"):
+            q, k, v = (rows[f"{phase}/{name}_proj"][column] for name in "qkv")
+            assert q == k == v
+            assert rows[f"{phase}/gate_proj"][column] == rows[f"{phase}/up_proj"][column]
+
+
 def test_rates_of_a_large_network_are_those_of_the_profile() -> None:
     trace = synthetic_trace(bitnet_2b4t(), Workload(512, 0), "ternary", profile())
     row = trace.operators[trace.names.index("prefill/down_proj")]
