@@ -58,6 +58,19 @@ def is_portable() -> bool:
 
 
 @functools.cache
+def cpu_has(feature: str) -> bool:
+    """Return whether kernels compiled here may use a CPU feature, by LLVM's name for it.
+
+    False with ``ACCELSIM_PORTABLE`` and wherever numba was told to compile for another CPU.
+    """
+    config = _numba().config
+    if is_portable() or config.CPU_NAME or config.CPU_FEATURES:
+        return False
+    binding = importlib.import_module("llvmlite.binding")
+    return bool(binding.get_host_cpu_features().get(feature, False))
+
+
+@functools.cache
 def cache_folder() -> Path | None:
     """Return the folder for compiled kernels; None, with one warning, where it is not writable."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
@@ -93,8 +106,9 @@ def cache_key() -> str:
 
 def _target() -> str:
     """Name the instruction set that kernels are compiled for."""
-    if is_portable():
-        return "portable " + platform.machine()
+    config = _numba().config
+    if is_portable() or config.CPU_NAME or config.CPU_FEATURES:
+        return f"{platform.machine()} as {config.CPU_NAME} {config.CPU_FEATURES}"
     binding = importlib.import_module("llvmlite.binding")
     return f"{binding.get_host_cpu_name()} {binding.get_host_cpu_features().flatten()}"
 

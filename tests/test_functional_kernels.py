@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,8 +16,10 @@ from checkpoint_factory import bfloat16_bits, pack
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelsim.functional import kernels, operators, rope
+from accelsim.functional import kernels, operators, rope, ternary_tiles
+from accelsim.functional.kv_cache import KVCache
 from accelsim.functional.threads import Threads
+from accelsim.kernels import cpu_has
 
 ONE = Threads(1)
 F32 = np.float32
@@ -35,9 +38,21 @@ def test_ternary_sums_equal_int64(m, k, quarter, seed):
     rng = np.random.default_rng(seed)
     codes = rng.integers(-128, 128, (m, k)).astype(np.int8)
     weights = rng.integers(-1, 2, (4 * quarter, k))
-    ours = operators.ternary_gemm(codes, pack(weights), ONE)
-    assert ours.dtype == np.int32
-    np.testing.assert_array_equal(ours, codes.astype(np.int64) @ weights.T)
+    for laid in (pack(weights), operators.lay_out_ternary(pack(weights))):
+        ours = operators.ternary_gemm(codes, laid, 4 * quarter, ONE)
+        assert ours.dtype == np.int32
+        np.testing.assert_array_equal(ours, codes.astype(np.int64) @ weights.T)
+
+
+@pytest.mark.parametrize("shape", [(4, 1), (64, 4), (68, 31), (128, 9), (200, 64)])
+def test_tiles_hold_every_weight_where_stated(shape):
+    weights = np.random.default_rng(0).integers(-1, 2, shape)
+    tiles = ternary_tiles.lay_out(pack(weights))
+    assert tiles.shape == (-(-shape[0] // 64), -(-shape[1] // 4), 64)
+    for n in range(shape[0]):
+        for k in range(shape[1]):
+            byte = int(tiles[n // 64, k // 4, 4 * (n % 16) + k % 4])
+            assert (byte >> 2 * (n % 64 // 16)) % 4 - 1 == weights[n, k]
 
 
 @pytest.mark.parametrize("code", [-128, 127])
@@ -46,8 +61,9 @@ def test_ternary_sums_equal_int64(m, k, quarter, seed):
 def test_the_largest_ternary_sums_do_not_wrap(code, weight, rows):
     codes = np.full((rows, 70001), code, np.int8)
     weights = np.full((4, 70001), weight)
-    sums = operators.ternary_gemm(codes, pack(weights), ONE)
-    assert (sums == code * weight * 70001).all()
+    for laid in (pack(weights), operators.lay_out_ternary(pack(weights))):
+        sums = operators.ternary_gemm(codes, laid, 4, ONE)
+        assert (sums == code * weight * 70001).all()
 
 
 def ascending(x, weights):
@@ -202,6 +218,23 @@ def test_rounding_to_bfloat16_is_half_even():
     assert operators.round_to(np.array([1 + 2**-11], F32), "F16")[0] == 1
 
 
+@settings(deadline=None, derandomize=True, max_examples=15)
+@given(st.integers(1, 2), st.integers(1, 70), st.integers(1, 9), st.sampled_from([6, 64, 70]))
+def test_the_cache_holds_what_was_appended(batch, first, second, d):
+    config = SimpleNamespace(max_positions=99, layers=2, kv_heads=3, head_dim=d)
+    cache = KVCache(config, batch, first + second)
+    rng = np.random.default_rng(first)
+    k, v = rng.normal(size=(2, batch, first + second, 3, d)).astype(F32)
+    for begin, end in ((0, first), (first, first + second)):
+        flat = [each[:, begin:end].reshape(-1, 3 * d).copy() for each in (k, v)]
+        cache.append(1, *flat)
+        cache.advance(end - begin)
+    held = cache.held(1, first + second)
+    np.testing.assert_array_equal(held[0], k.transpose(0, 2, 1, 3))
+    np.testing.assert_array_equal(held[1], v.transpose(0, 2, 1, 3))
+    assert not cache.keys[0].any()
+
+
 def test_operators_refuse_what_a_kernel_was_not_written_for():
     x = np.zeros((4, 8), F32)
     with pytest.raises(ValueError, match="x is float64"):
@@ -211,7 +244,7 @@ def test_operators_refuse_what_a_kernel_was_not_written_for():
     with pytest.raises(ValueError, match="weight is"):
         operators.rms_norm(x, np.zeros(7, F32), 1e-5, ONE)
     with pytest.raises(ValueError, match="packed is"):
-        operators.ternary_gemm(np.zeros((1, 8), np.int8), np.zeros((2, 9), np.uint8), ONE)
+        operators.ternary_gemm(np.zeros((1, 8), np.int8), np.zeros((2, 9), np.uint8), 8, ONE)
     blocks = np.zeros((1, 1, 1, 8 * 64), F32), np.zeros((1, 1, 1, 64 * 64), F32)
     with pytest.raises(ValueError, match="do not fit"):
         operators.attend(np.zeros((1, 65, 8), F32), *blocks, 0, 1, ONE)
@@ -222,19 +255,23 @@ import platform
 import numba
 from llvmlite import binding
 import numpy as np
-from accelsim.functional import kernels, operators
+from accelsim.functional import kernels, operators, ternary_tiles
 from accelsim.functional.threads import Threads
 one = Threads(1)
 x = np.ones((5, 32), np.float32)
 row, bits = x[0, :5].copy(), np.ones((5, 32), np.uint16)
-operators.ternary_gemm(operators.quantise(x, one).codes, np.ones((2, 32), np.uint8), one)
+packed = np.ones((2, 32), np.uint8)
+for laid in (packed, operators.lay_out_ternary(packed)):
+    operators.ternary_gemm(operators.quantise(x, one).codes, laid, 8, one)
 operators.dequantise(np.ones((5, 8), np.int32), row, row[0], True, one)
 operators.dense_gemm(x, operators.panels(x), 5, one)
 operators.dense_gemm(x, operators.panels(bits), 5, one)
+operators.dense_gemm(x[:1], operators.panels(bits), 5, one)
 operators.rms_norm(x, x[0], 1e-5, one)
 operators.relu2_gate(x, x, one)
 operators.rotate(x, np.zeros(5, np.int64), x[:1, :4].copy(), x[:1, :4].copy(), one)
 keys, values = np.zeros((1, 1, 1, 32 * 64), np.float32), np.zeros((1, 1, 1, 64 * 64), np.float32)
+operators.append_positions(x, x, 0, keys, values)
 operators.attend(x[None], keys, values, 0, 1, one)
 kernels.exponentials(np.zeros(3, np.float32), np.float32(0), np.empty(3, np.int32))
 @numba.njit(fastmath={"contract"})
@@ -243,13 +280,13 @@ def contracted(a, b, out):
         out[i] += a[i] * b[i]
 contracted(row, row, row)
 kernels.contracted = contracted
-for name, function in vars(kernels).items():
+for name, function in (vars(kernels) | vars(ternary_tiles)).items():
     for assembly in getattr(function, "inspect_asm", dict)().values():
         print("==", name)
         print(assembly)
-features = binding.get_host_cpu_features()
-if features.get("fma") or platform.machine() in ("aarch64", "arm64"):
-    print("CAN FUSE")
+can_fuse = binding.get_host_cpu_features().get("fma") or platform.machine() == "aarch64"
+print("== cpu")
+print("can fuse" if can_fuse else "cannot")
 """
 FUSED = re.compile(r"\bv?fn?m(add|sub)|\bfml[as]\b")
 
@@ -264,9 +301,9 @@ def test_no_kernel_fuses_a_multiply_and_an_add(tmp_path):
     listings = dict(part.split("\n", 1) for part in done.stdout.split("== ")[1:])
     called = {name for name, each in vars(kernels).items() if hasattr(each, "signatures")}
     # A control: where the CPU can fuse, the same search finds it in code that is allowed to.
-    contracted = listings.pop("contracted")
-    assert bool(FUSED.search(contracted)) == ("CAN FUSE" in contracted)
-    assert set(listings) == called
+    can_fuse = listings.pop("cpu").strip() == "can fuse"
+    assert bool(FUSED.search(listings.pop("contracted"))) == can_fuse
+    assert set(listings) == called | ({"ternary_tiles"} if cpu_has("avx512vnni") else set())
     for name, assembly in listings.items():
         assert name in assembly
         assert re.search(r"\bret[q]?\b", assembly), name

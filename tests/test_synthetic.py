@@ -19,8 +19,9 @@ from accelsim.trace import COUNT_COLUMNS, EXTREME_COLUMNS, Kind, Stationary, Wor
 MODELS = Path(__file__).parent.parent / "models"
 
 
-def profile() -> OperandProfile:
-    return load_profile(MODELS / "profiles" / "provisional.yaml")
+def profile(form: str = "ternary") -> OperandProfile:
+    file = {"ternary": "provisional", "fp16_twin": "provisional-twin"}[form]
+    return load_profile(MODELS / "profiles" / f"{file}.yaml")
 
 
 def bitnet_2b4t() -> NetworkConfig:
@@ -63,7 +64,7 @@ def test_counts_are_consistent(
         head_dim=2,
         max_positions=4,
     )
-    trace = synthetic_trace(config, Workload(prefill, decode, batch), form, profile(), seed)
+    trace = synthetic_trace(config, Workload(prefill, decode, batch), form, profile(form), seed)
     rows, chances = trace.operators, opportunities(trace.operators)
     assert (rows["both_nonzero"] <= steps(rows)).all()
     assert (rows["activation_zero"] <= chances.activations).all()
@@ -121,9 +122,9 @@ def test_draws_have_the_moments_of_a_binomial(rate: float) -> None:
     assert drawn.std() == pytest.approx(spread, rel=0.05)
 
 
-def test_profile_without_the_form_is_refused() -> None:
-    partial = profile().model_copy(update={"rates": {"ternary": {}}})
-    with pytest.raises(UserError, match="no rates of this form"):
-        synthetic_trace(bitnet_2b4t(), Workload(1, 0), "fp16_twin", partial)
+def test_profile_of_another_form_is_refused() -> None:
+    with pytest.raises(UserError, match="measured on another form"):
+        synthetic_trace(bitnet_2b4t(), Workload(1, 0), "fp16_twin", profile())
+    partial = profile().model_copy(update={"rates": {}})
     with pytest.raises(UserError, match="lacks an operator"):
         synthetic_trace(bitnet_2b4t(), Workload(1, 0), "ternary", partial)

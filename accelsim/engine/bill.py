@@ -1,4 +1,4 @@
-"""Counts x prices -> energy: one bill per design, the same arithmetic for a run and a sweep."""
+"""Counts x prices -> energy, over a family of designs: the same for a run and a sweep."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.config import DesignConfig
 from accelsim.hardware.actions import COUNTERS, counter_names
-from accelsim.hardware.bill import Distances, Line, Standing, energy_lines
-from accelsim.hardware.floorplan import LOGIC, Floorplan, build_floorplan
+from accelsim.hardware.bill import Line, energy_lines
+from accelsim.hardware.design import Family
+from accelsim.hardware.floorplan import Floorplan, build_floorplan
 from accelsim.hardware.prices import Price
 from accelsim.hardware.technology import Technology
 from accelsim.result import COMPONENTS, STEPS, AreaRow, Charge, PriceRow
@@ -19,148 +19,142 @@ from accelsim.result import COMPONENTS, STEPS, AreaRow, Charge, PriceRow
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
-ARRAY_COMPONENTS = ("array", "accumulator", "operand_registers", "reduction")
-MAC_COMPONENTS = ("attention", "lm_head")
+BOUNDS = ("value", "low", "high")
 
 
 @dataclass(frozen=True)
 class Bill:
-    """What a design charges.
+    """What a family of G designs charges.
 
     Attributes:
         lines: Every line; energies add up in this order.
-        rates: pJ per count of each line at value, low and high, float64 [3, lines].
-        component_rates: pJ per count, float64 [components, COUNTERS].
-        area: The floor plan.
-        notes: What a reader must know about it.
+        rates: pJ per count of each line at value, low and high, float64 [3, lines, G].
+        plan: The floor plan behind it.
     """
 
     lines: tuple[Line, ...]
     rates: Floats
-    component_rates: Floats
-    area: tuple[AreaRow, ...]
-    notes: tuple[str, ...]
+    plan: Floorplan
 
 
 @dataclass(frozen=True)
-class PricedPhase:
-    """Energy of one phase in pJ; ``components`` and ``steps`` follow the tables in result.py."""
+class Energy:
+    """Energy of one phase in pJ, over a family of G designs.
 
-    charges: list[Charge]
+    Attributes:
+        lines: float64 [3, lines, G], at value, low and high.
+        components: float64 [components, G], at value; as in the tables of result.py.
+        steps: float64 [steps, G], at value.
+        low: float64 [G].
+        high: float64 [G].
+        causes: By cause of doubt: value, low and high, float64 [3, G].
+    """
+
+    lines: Floats
     components: Floats
     steps: Floats
-    low: float
-    high: float
-    causes: Mapping[str, tuple[float, float, float]]
+    low: Floats
+    high: Floats
+    causes: Mapping[str, Floats]
 
 
-def build_bill(config: DesignConfig, technology: Technology) -> Bill:
-    """Price a design; raise UserError where a price is missing."""
-    plan = build_floorplan(config, technology)
-    pes = config.array.rows * config.array.cols
-    mac_pes = config.mac.rows * config.mac.cols if config.mac else 1
-    placed_mm2 = plan.placed_um2() * 1e-6
-    distances = Distances(
-        buffers_mm=float(np.sqrt(placed_mm2)) / 2,
-        pitch_mm=(plan.pitch_mm(ARRAY_COMPONENTS, pes), plan.pitch_mm(MAC_COMPONENTS, mac_pes)),
-    )
-    standing = Standing(
-        logic=(technology.price("leakage.logic"), plan.placed_um2(kind=LOGIC) * 1e-6),
-        srams=tuple(sram.leakage for sram in plan.srams.values()),
-        dram=(technology.price(f"dram.{config.dram.kind}.background"), config.dram.capacity_gib),
-    )
-    lines = energy_lines(config, technology, plan.srams, distances, standing)
-    rates = np.array(
-        [
-            [line.quantity * float(getattr(line.price, bound)) for line in lines]
-            for bound in ("value", "low", "high")
-        ]
-    )
-    by_component = np.zeros((len(COMPONENTS), COUNTERS))
-    for line, rate in zip(lines, rates[0], strict=True):
-        by_component[COMPONENTS.index(line.component), line.counter] += rate
-    return Bill(lines, rates, by_component, _area_rows(plan), ())
+def build_bill(family: Family, technology: Technology) -> Bill:
+    """Price a family; raise UserError where a price is missing."""
+    plan = build_floorplan(family, technology)
+    lines = energy_lines(family, plan, technology)
+    rates = np.empty((len(BOUNDS), len(lines), plan.size))
+    for row, bound in enumerate(BOUNDS):
+        for column, line in enumerate(lines):
+            rates[row, column] = line.quantity * getattr(line.price, bound)
+    return Bill(lines, rates, plan)
 
 
 def without(bill: Bill, component: str) -> Bill:
     """Return a bill that leaves a component out, for work that never reaches it."""
     kept = [i for i, line in enumerate(bill.lines) if line.component != component]
-    rates = bill.component_rates.copy()
-    rates[COMPONENTS.index(component)] = 0
-    return replace(
-        bill,
-        lines=tuple(bill.lines[i] for i in kept),
-        rates=bill.rates[:, kept],
-        component_rates=rates,
-    )
+    return replace(bill, lines=tuple(bill.lines[i] for i in kept), rates=bill.rates[:, kept])
 
 
-def price_phase(bill: Bill, phase: int, counts: Integers) -> PricedPhase:
-    """Return the energy of ``counts`` int64 [COUNTERS], line by line in the bill's order."""
-    used = counts[[line.counter for line in bill.lines]]
-    energy = used * bill.rates  # [3, lines]
-    components, steps = np.zeros(len(COMPONENTS)), np.zeros(len(STEPS))
-    causes: dict[str, list[float]] = {}
-    names = counter_names()
-    charges = []
+def price_counts(bill: Bill, counts: Integers) -> Energy:
+    """Return the energy of ``counts``, int64 [G, COUNTERS]; sums run in the bill's order."""
+    used = counts[:, [line.counter for line in bill.lines]].T  # [lines, G]
+    energy = used * bill.rates
+    components = np.zeros((len(COMPONENTS), bill.plan.size))
+    steps = np.zeros((len(STEPS), bill.plan.size))
+    causes: dict[str, Floats] = {}
     for index, line in enumerate(bill.lines):
-        value, low, high = (float(e) for e in energy[:, index])
-        components[COMPONENTS.index(line.component)] += value
-        steps[STEPS.index(line.step)] += value
-        cause = causes.setdefault(line.price.because, [0.0, 0.0, 0.0])
-        for position, amount in enumerate((value, low, high)):
-            cause[position] += amount
-        if used[index]:
-            charges.append(
+        components[COMPONENTS.index(line.component)] += energy[0, index]
+        steps[STEPS.index(line.step)] += energy[0, index]
+        cause = causes.setdefault(line.price.because, np.zeros((len(BOUNDS), bill.plan.size)))
+        cause += energy[:, index]
+    low, high = (sum(c[bound] for c in causes.values()) for bound in (1, 2))
+    return Energy(energy, components, steps, np.asarray(low), np.asarray(high), causes)
+
+
+def component_rates(bill: Bill, member: int) -> Floats:
+    """Return pJ per count by component of one design, float64 [components, COUNTERS]."""
+    rates = np.zeros((len(COMPONENTS), COUNTERS))
+    for line, rate in zip(bill.lines, bill.rates[0, :, member], strict=True):
+        rates[COMPONENTS.index(line.component), line.counter] += rate
+    return rates
+
+
+def charges(bill: Bill, energy: Energy, counts: Integers, phase: int, member: int) -> list[Charge]:
+    """Return the lines of one design that were used, as a reader sees them."""
+    names = counter_names()
+    rows = []
+    for index, line in enumerate(bill.lines):
+        count = float(counts[member, line.counter])
+        if count:
+            value, low, high = energy.lines[:, index, member].tolist()
+            rows.append(
                 Charge(
                     phase,
                     names[line.counter],
                     line.component,
                     line.step,
-                    float(used[index]),
-                    line.quantity,
-                    price_row(line.price),
+                    count,
+                    _member(line.quantity, member),
+                    price_row(line.price, member),
                     value,
                     low,
                     high,
                 )
             )
-    return PricedPhase(
-        charges,
-        components,
-        steps,
-        float(sum(energy[1])),
-        float(sum(energy[2])),
-        {name: (c[0], c[1], c[2]) for name, c in causes.items()},
-    )
+    return rows
 
 
-def price_row(price: Price) -> PriceRow:
-    """Return a price as reports show it."""
-    return PriceRow(
-        price.name,
-        float(price.value),
-        float(price.low),
-        float(price.high),
-        price.unit,
-        price.how,
-        price.source,
-        price.because,
-    )
-
-
-def _area_rows(plan: Floorplan) -> tuple[AreaRow, ...]:
-    """Placed area of each part; a low density makes a large part."""
+def area_rows(bill: Bill, member: int) -> tuple[AreaRow, ...]:
+    """Return the floor plan of one design."""
+    plan = bill.plan
     rows = []
     for part in plan.parts:
-        shrink = plan.density if part.kind == LOGIC else None
-        value, low, high = (
-            part.count
-            * float(getattr(part.price, bound))
-            / (float(getattr(shrink, opposite)) if shrink else 1.0)
-            for bound, opposite in (("value", "value"), ("low", "high"), ("high", "low"))
-        )
+        value, low, high = (float(plan.part_um2(part, bound)[member]) for bound in BOUNDS)
+        banks = plan.srams.get(part.name.removesuffix(" buffer"))
+        name = part.name if banks is None else f"{part.name}, {int(banks.banks[member])} banks"
         rows.append(
-            AreaRow(part.component, part.name, part.count, price_row(part.price), value, low, high)
+            AreaRow(
+                part.component,
+                name,
+                _member(part.count, member),
+                price_row(part.price, member),
+                value,
+                low,
+                high,
+            )
         )
     return tuple(rows)
+
+
+def price_row(price: Price, member: int) -> PriceRow:
+    """Return a price of one design as reports show it."""
+    value, low, high = (_member(getattr(price, bound), member) for bound in BOUNDS)
+    return PriceRow(
+        price.name, value, low, high, price.unit, price.how, price.source, price.because
+    )
+
+
+def _member(number: object, member: int) -> float:
+    """Return one design's number; a family may share a single one."""
+    numbers = np.ravel(np.asarray(number, dtype=np.float64))
+    return float(numbers[member if numbers.size > 1 else 0])

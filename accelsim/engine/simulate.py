@@ -9,8 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.config import DesignConfig
-from accelsim.engine.bill import Bill, PricedPhase, build_bill, price_phase
+from accelsim.engine.bill import (
+    Bill,
+    Energy,
+    area_rows,
+    build_bill,
+    charges,
+    component_rates,
+    price_counts,
+)
 from accelsim.engine.columns import (
     BUSY_COMPUTE,
     DRAM_BYTES,
@@ -23,13 +30,12 @@ from accelsim.engine.evaluate import evaluate_all
 from accelsim.engine.excerpt import timeline
 from accelsim.engine.invariants import check_evaluation, check_result
 from accelsim.engine.residency import class_bytes, kept_bytes
-from accelsim.hardware.design import Designs
+from accelsim.hardware.design import Designs, Family
 from accelsim.hardware.technology import Technology
 from accelsim.hardware.vector import recipe_table
 from accelsim.result import (
     BOUNDS,
     CAUSES,
-    COMPONENTS,
     UNITS,
     OperatorRow,
     PhaseResult,
@@ -38,6 +44,7 @@ from accelsim.result import (
 )
 from accelsim.trace import Kind, Phase, Trace, instances, steps
 
+Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 
@@ -95,11 +102,12 @@ def simulate(
     """
     evaluation = evaluate(trace, designs)
     results = []
-    for index, (config, technology) in enumerate(zip(designs.configs, technologies, strict=True)):
-        bill = build_bill(config, technology)
-        result = _result(
-            trace, designs, evaluation, index, config, technology, bill, notes, manifest or {}
-        )
+    for index, technology in enumerate(technologies):
+        # A family of one: the marks of a price never depend on the designs beside it.
+        one = slice(index, index + 1)
+        family = Family(designs.configs[index], designs.units[one], designs.machines[one])
+        bill = build_bill(family, technology)
+        result = _result(trace, designs, evaluation, index, technology, bill, notes, manifest or {})
         check_result(result)
         results.append(result)
     return results
@@ -110,20 +118,20 @@ def _result(
     designs: Designs,
     evaluation: Evaluation,
     index: int,
-    config: DesignConfig,
     technology: Technology,
     bill: Bill,
     notes: Sequence[str],
     manifest: dict[str, object],
 ) -> Result:
+    config = designs.configs[index]
     cycles, counts = evaluation.cycles[index], evaluation.counts[index]
-    phase_of = trace.operators["phase"]
-    phases, charges = [], []
+    phases, bills = [], []
     for phase in Phase:
-        inside = phase_of == phase
-        priced = price_phase(bill, phase, counts[inside].sum(axis=0))
-        charges += priced.charges
-        phases.append(_phase(trace, phase, cycles[inside], priced))
+        inside = trace.operators["phase"] == phase
+        total = counts[inside].sum(axis=0)[np.newaxis]
+        energy = price_counts(bill, total)
+        bills += charges(bill, energy, total, phase, 0)
+        phases.append(_phase(trace, phase, cycles[inside], energy))
     return Result(
         design=config.name,
         description=config.description,
@@ -133,42 +141,41 @@ def _result(
         technology=technology.name,
         node_nm=technology.node_nm,
         clock_mhz=config.clock_mhz,
-        workload={
-            "prefill": trace.workload.prefill,
-            "decode": trace.workload.decode,
-            "batch": trace.workload.batch,
-        },
+        workload=vars(trace.workload),
         weights=vars(trace.source),
-        area=bill.area,
+        area=area_rows(bill, 0),
         phases=tuple(phases),
-        operators=_operators(trace, cycles, counts, bill),
-        charges=tuple(charges),
+        operators=_operators(trace, cycles, counts, component_rates(bill, 0)),
+        charges=tuple(bills),
         timeline=timeline(trace, designs, index, evaluation.kept, evaluation.totals),
         roofline=_roofline(designs, index),
-        notes=(*notes, *_notes(trace, bill)),
+        notes=(*notes, *_notes(trace)),
         manifest=manifest,
     )
 
 
-def _phase(trace: Trace, phase: Phase, cycles: Integers, priced: PricedPhase) -> PhaseResult:
+def _phase(trace: Trace, phase: Phase, cycles: Integers, energy: Energy) -> PhaseResult:
     return PhaseResult(
         tokens=trace.workload.tokens(phase),
         cycles=cycles[:, IDEAL : IDEAL + len(CAUSES)].sum(axis=0),
         busy=cycles[:, BUSY_COMPUTE : BUSY_COMPUTE + len(BOUNDS)].sum(axis=0),
         dram_bytes=int(cycles[:, DRAM_BYTES].sum()),
         sram_bytes=int(cycles[:, SRAM_BITS].sum()) // 8,
-        energy_pj=priced.components,
-        energy_low_pj=priced.low,
-        energy_high_pj=priced.high,
-        waterfall_pj=priced.steps,
-        causes_pj=priced.causes,
+        energy_pj=energy.components[:, 0],
+        energy_low_pj=float(energy.low[0]),
+        energy_high_pj=float(energy.high[0]),
+        waterfall_pj=energy.steps[:, 0],
+        causes_pj={
+            name: (float(c[0, 0]), float(c[1, 0]), float(c[2, 0]))
+            for name, c in energy.causes.items()
+        },
     )
 
 
 def _operators(
-    trace: Trace, cycles: Integers, counts: Integers, bill: Bill
+    trace: Trace, cycles: Integers, counts: Integers, rates: Floats
 ) -> tuple[OperatorRow, ...]:
-    energy = counts @ bill.component_rates.T if len(counts) else np.zeros((0, len(COMPONENTS)))
+    energy = counts @ rates.T
     number, pairs = instances(trace.operators), steps(trace.operators)
     rows = []
     for o, name in enumerate(trace.names):
@@ -204,10 +211,10 @@ def _roofline(designs: Designs, index: int) -> Roofline:
     return Roofline(lanes[0], lanes[1], float(designs.machines[index]["dram_bytes_per_cycle"]))
 
 
-def _notes(trace: Trace, bill: Bill) -> list[str]:
+def _notes(trace: Trace) -> list[str]:
     notes = []
     if trace.source.kind == "synthetic":
         notes.append(f"operand counts are synthetic, profile {trace.source.profile}")
     if trace.source.extrapolated:
         notes.append("context is extrapolated past the network's maximum positions")
-    return [*notes, *bill.notes]
+    return notes

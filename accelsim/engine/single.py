@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from accelsim.engine.bill import build_bill, price_phase, without
+from accelsim.engine.bill import build_bill, price_counts, without
 from accelsim.engine.columns import (
     FOLDS,
     G_ACTIVATION,
@@ -22,10 +22,10 @@ from accelsim.engine.simulate import Evaluation, evaluate
 from accelsim.engine.timing import gemm_cycles_scalesim
 from accelsim.errors import UserError
 from accelsim.hardware.actions import Role, UnitAction, counter
-from accelsim.hardware.design import ARRAY, Designs, Organisation
+from accelsim.hardware.design import ARRAY, Designs, Family, Organisation
 from accelsim.hardware.technology import Technology
 from accelsim.result import CAUSES, COMPONENTS
-from accelsim.trace import Phase, Trace, steps
+from accelsim.trace import Trace, steps
 
 _ENDLESS = 1 << 50  # bytes: operands are in SRAM, results stay there
 
@@ -54,9 +54,10 @@ def single_gemm(
     if timing == "scalesim":
         return result | _scalesim(designs, trace, evaluation)
     causes = evaluation.cycles[0, 0, IDEAL : IDEAL + len(CAUSES)].tolist()
-    bill = without(build_bill(designs.configs[0], technology), "dram")
-    priced = price_phase(bill, Phase.DECODE, evaluation.counts[0].sum(axis=0))
-    components = dict(zip(COMPONENTS, priced.components.tolist(), strict=True))
+    family = Family(designs.configs[0], designs.units, designs.machines)
+    bill = without(build_bill(family, technology), "dram")
+    priced = price_counts(bill, evaluation.counts.sum(axis=1))
+    components = dict(zip(COMPONENTS, priced.components[:, 0].tolist(), strict=True))
     folds = int(evaluation.cycles[0, 0, FOLDS])
     return (
         result
@@ -64,8 +65,8 @@ def single_gemm(
         | {
             "counts": _counts(trace, designs, evaluation),
             "energy_pj": float(sum(components.values())),
-            "energy_low_pj": priced.low,
-            "energy_high_pj": priced.high,
+            "energy_low_pj": float(priced.low[0]),
+            "energy_high_pj": float(priced.high[0]),
             "energy_by_component_pj": components,
         }
     )

@@ -25,6 +25,7 @@ from accelsim.kernels import kernel
 
 PANEL = 64
 LANES = 16
+_CHUNK = 16
 
 F32 = NDArray[np.float32]
 I8 = NDArray[np.int8]
@@ -215,6 +216,27 @@ def dense_bfloat16(x: F32, panels: U16, first: int, out: F32) -> None:
         for t in range(row.shape[0]):
             bits[t] = np.uint32(row[t]) << np.uint32(16)
         _multiply_panel(x, widened, (first + p) * PANEL, out)
+
+
+@kernel
+def dense_bfloat16_row(x: F32, panels: U16, first: int, out: F32) -> None:
+    """Do as `dense_bfloat16` for x [1, k]; 16 k at a time stay in the nearest cache."""
+    k = x.shape[1]
+    bits = np.empty(_CHUNK * PANEL, np.uint32)
+    widened = bits.view(np.float32)
+    sums = np.empty(PANEL, np.float32)
+    operands = x[0]
+    for p in range(panels.shape[0]):
+        sums[:] = _ZERO
+        for begin in range(0, k, _CHUNK):
+            count = min(_CHUNK, k - begin)
+            row = panels[p, begin * PANEL : (begin + count) * PANEL]
+            for t in range(count * PANEL):
+                bits[t] = np.uint32(row[t]) << np.uint32(16)
+            _add_one(sums, operands[begin : begin + count], widened, _FIRST, count)
+        column = (first + p) * PANEL
+        for j in range(min(PANEL, out.shape[1] - column)):
+            out[0, column + j] = sums[j]
 
 
 @kernel
@@ -429,6 +451,26 @@ def rotate_rows(x: F32, positions: I64, cosines: F32, sines: F32) -> None:
                 b = high[j]
                 low[j] = a * cosine[j] - b * sine[j]
                 high[j] = b * cosine[j] + a * sine[j]
+
+
+@kernel
+def append_rows(k: F32, v: F32, start: int, keys: F32, values: F32) -> None:
+    """Write k, v [b * p, kv_heads * d] at positions start .. start + p of the cache's panels.
+
+    keys [b, kv_heads, c / 64, d * 64]; values [b, kv_heads, d / 64 rounded up, c * 64].
+    """
+    m, width = k.shape
+    batch, heads = keys.shape[:2]
+    count = m // batch
+    d = width // heads
+    for i in range(m):
+        row = i // count
+        at = start + i % count
+        for head in range(heads):
+            panel = keys[row, head, at // PANEL]
+            for j in range(d):
+                panel[j * PANEL + at % PANEL] = k[i, head * d + j]
+                values[row, head, j // PANEL, at * PANEL + j % PANEL] = v[i, head * d + j]
 
 
 @kernel

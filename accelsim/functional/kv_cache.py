@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from accelsim.errors import UserError
 from accelsim.functional.network_config import NetworkConfig
-from accelsim.functional.operators import PANEL, Floats
+from accelsim.functional.operators import PANEL, Floats, append_positions
 
 
 class KVCache:
@@ -44,15 +44,7 @@ class KVCache:
             k: float32 [batch * positions, kv_heads * head_dim], rotated.
             v: As k, not rotated.
         """
-        d = self._head_dim
-        k = k.reshape(self.batch, -1, self.keys.shape[2], d)
-        v = v.reshape(k.shape)
-        at = np.arange(self.length, self.length + k.shape[1])
-        keys, values = self._views(layer)
-        keys[:, :, at // PANEL, :, at % PANEL] = k.transpose(1, 0, 2, 3)
-        for block in range(values.shape[2]):
-            part = v[..., block * PANEL : (block + 1) * PANEL]
-            values[:, :, block, at, : part.shape[-1]] = part.transpose(0, 2, 1, 3)
+        append_positions(k, v, self.length, self.keys[layer], self.values[layer])
 
     def advance(self, positions: int) -> None:
         """Count positions that every layer has appended."""

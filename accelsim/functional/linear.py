@@ -24,14 +24,16 @@ class TernaryLinear:
 
     Attributes:
         name: The checkpoint's name without ``.weight``.
-        packed: uint8 [outputs / 4, inputs], as in `TernaryWeight`.
+        laid: The weights as `operators.lay_out_ternary` lays them out.
+        outputs: Rows of the weight matrix.
         scale: Weight scale.
         multiplies: Whether the scale multiplies or divides.
         threads: For the kernels.
     """
 
     name: str
-    packed: NDArray[np.uint8]
+    laid: NDArray[np.uint8]
+    outputs: int
     scale: np.float32
     multiplies: bool
     threads: Threads
@@ -42,7 +44,7 @@ class TernaryLinear:
 
     def __call__(self, x: Quantised, report: Report | None = None) -> Floats:
         """Return float32 [m, outputs]."""
-        accumulators = operators.ternary_gemm(x.codes, self.packed, self.threads)
+        accumulators = operators.ternary_gemm(x.codes, self.laid, self.outputs, self.threads)
         if report is not None:
             report(self.name, x.codes, accumulators)
         return operators.dequantise(
@@ -88,7 +90,7 @@ def build_linear(
 ) -> Linear:
     """Copy a checkpoint's weight into the layout its kernel wants."""
     if isinstance(weight, TernaryWeight):
-        return TernaryLinear(name, np.array(weight.packed), weight.scale, multiplies, threads)
-    return DenseLinear(
-        name, operators.panels(weight.stored), weight.shape[0], weight.storage, threads
-    )
+        laid = operators.lay_out_ternary(weight.packed)
+        return TernaryLinear(name, laid, weight.shape[0], weight.scale, multiplies, threads)
+    laid = operators.panels(weight.stored)
+    return DenseLinear(name, laid, weight.shape[0], weight.storage, threads)

@@ -70,6 +70,7 @@ class Network:
 
     Attributes:
         config: The network's shape.
+        checkpoint: Where the weights came from.
     """
 
     def __init__(self, checkpoint: Checkpoint, threads: int | None = None) -> None:
@@ -80,6 +81,7 @@ class Network:
             threads: How many share the work; by default ``ACCELSIM_THREADS`` or all CPUs.
         """
         self.config = config = checkpoint.config
+        self.checkpoint = checkpoint
         self._threads = Threads(threads)
         self._layers = [self._build_layer(checkpoint, i) for i in range(config.layers)]
         self._final_norm = checkpoint.dense[FINAL_NORM].widen()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from accelsim.config import NetworkConfig as NetworkShape
 from accelsim.errors import UserError
 
 LinearClass = Literal["autobitlinear", "bitlinear"]
@@ -116,6 +117,25 @@ def read_network_config(path: Path) -> NetworkConfig:
     )
     _check_divisions(table, config)
     return config
+
+
+def shape_of(config: NetworkConfig, name: str) -> NetworkShape:
+    """Return what a trace needs of a network: its shape under the schema of network files."""
+    return NetworkShape(
+        name=name,
+        source="config.json",
+        ternary=config.ternary,
+        vocab_size=config.vocab_size,
+        hidden_size=config.hidden_size,
+        intermediate_size=config.intermediate_size,
+        layers=config.layers,
+        heads=config.heads,
+        kv_heads=config.kv_heads,
+        head_dim=config.head_dim,
+        sub_norms=True,
+        tie_embeddings=config.tie_embeddings,
+        max_positions=config.max_positions,
+    )
 
 
 def _check_divisions(table: _Table, config: NetworkConfig) -> None:

@@ -7,14 +7,16 @@ transformers 5.23 rounds them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.functional import kernels
+from accelsim.functional import kernels, ternary_tiles
 from accelsim.functional.checkpoint import widen
 from accelsim.functional.threads import Threads
+from accelsim.kernels import cpu_has
 
 PANEL = kernels.PANEL
 Floats = NDArray[np.float32]
@@ -27,55 +29,85 @@ class Quantised(NamedTuple):
     scales: Floats
 
 
-def _check(name: str, array: NDArray[Any], dtype: type[np.generic], *shape: int | None) -> None:
-    """Refuse an array a kernel was not written for; None stands for any length."""
-    fits = array.ndim == len(shape) and all(
-        wanted is None or wanted == given for wanted, given in zip(shape, array.shape, strict=True)
-    )
-    if array.dtype != dtype or not fits or not array.flags.c_contiguous:
+_BYTES, _WORDS = np.dtype(np.uint8), np.dtype(np.uint16)
+_CODES, _SUMS, _INDICES = np.dtype(np.int8), np.dtype(np.int32), np.dtype(np.int64)
+_FLOATS = np.dtype(np.float32)
+# What one element of a row-wise operator costs next to a multiply-add.
+_ELEMENT_COST = 8
+
+
+def _check(name: str, array: NDArray[Any], dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+    """Refuse an array a kernel was not written for."""
+    if array.shape != shape or array.dtype != dtype or not array.flags.c_contiguous:
         raise ValueError(
             f"{name} is {array.dtype} {array.shape}, contiguous: {array.flags.c_contiguous}; "
-            f"expected contiguous {np.dtype(dtype)} {shape}"
+            f"expected contiguous {dtype} {shape}"
         )
 
 
 def quantise(x: Floats, threads: Threads) -> Quantised:
     """Return int8 codes of float32 x [m, k], each row scaled by 127 / max(max|x|, 1e-5)."""
-    _check("x", x, np.float32, None, None)
+    m, k = x.shape
+    _check("x", x, _FLOATS, (m, k))
     codes = np.empty(x.shape, np.int8)
     scales = np.empty(x.shape[0], np.float32)
 
     def rows(begin: int, end: int) -> None:
         kernels.quantise_rows(x[begin:end], codes[begin:end], scales[begin:end])
 
-    threads.split(rows, x.shape[0], x.size)
+    threads.split(rows, m, _ELEMENT_COST * x.size)
     return Quantised(codes, scales)
 
 
+def lay_out_ternary(packed: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Copy packed weights into the layout of the fastest exact kernel for this CPU.
+
+    Args:
+        packed: uint8 [outputs / 4, inputs] as in `TernaryWeight`.
+
+    Returns:
+        A copy of it, or, where the CPU has AVX512-VNNI, the tiles of `ternary_tiles`.
+    """
+    if cpu_has("avx512vnni"):
+        return ternary_tiles.lay_out(packed)
+    return np.array(packed)
+
+
 def ternary_gemm(
-    codes: NDArray[np.int8], packed: NDArray[np.uint8], threads: Threads
+    codes: NDArray[np.int8], laid: NDArray[np.uint8], outputs: int, threads: Threads
 ) -> NDArray[np.int32]:
-    """Return the exact int32 sums [m, n] of int8 codes [m, k] times ternary weights.
+    """Return the exact int32 sums [m, outputs] of int8 codes [m, k] times ternary weights.
 
     Args:
         codes: int8 [m, k].
-        packed: uint8 [n / 4, k] as in `TernaryWeight.packed`, writable memory.
+        laid: The weights as `lay_out_ternary` returns them.
+        outputs: Rows of the weight matrix, a multiple of 4.
         threads: They share rows when there are enough, outputs otherwise.
     """
     m, k = codes.shape
-    quarter = packed.shape[0]
-    _check("codes", codes, np.int8, None, None)
-    _check("packed", packed, np.uint8, None, k)
-    accumulators = np.empty((m, 4 * quarter), np.int32)
+    _check("codes", codes, _CODES, (m, k))
+    accumulators = np.empty((m, outputs), np.int32)
+    if laid.ndim == 3:
+        groups = -(-k // ternary_tiles.INPUTS)
+        tiles = -(-outputs // ternary_tiles.TILE)
+        _check("tiles", laid, _BYTES, (tiles, groups, ternary_tiles.TILE))
+        codes = ternary_tiles.pad_inputs(codes, groups)
+    else:
+        _check("packed", laid, _BYTES, (outputs // 4, k))
 
-    def rows(begin: int, end: int) -> None:
-        kernels.ternary_rows(codes[begin:end], packed, 0, quarter, accumulators[begin:end])
+    def part(rows: slice, begin: int, end: int) -> None:
+        target = accumulators[rows]
+        if laid.ndim == 3:
+            ternary_tiles.ternary_tiles(codes[rows], laid[begin:end], begin, target)
+        else:
+            kernels.ternary_rows(codes[rows], laid[begin:end], begin, outputs // 4, target)
 
-    def outputs(begin: int, end: int) -> None:
-        kernels.ternary_rows(codes, packed[begin:end], begin, quarter, accumulators)
-
-    by_rows = m >= 8 * threads.count
-    threads.split(rows if by_rows else outputs, m if by_rows else quarter, m * k * quarter)
+    # A cheap step next to a float multiply-add: an eighth keeps small products on one thread.
+    cost = m * k * outputs // 8
+    if m >= 8 * threads.count:
+        threads.split(lambda begin, end: part(slice(begin, end), 0, len(laid)), m, cost)
+    else:
+        threads.split(lambda begin, end: part(slice(None), begin, end), len(laid), cost)
     return accumulators
 
 
@@ -96,8 +128,8 @@ def dequantise(
         threads: They share rows.
     """
     m, n = accumulators.shape
-    _check("accumulators", accumulators, np.int32, None, None)
-    _check("scales", scales, np.float32, m)
+    _check("accumulators", accumulators, _SUMS, (m, n))
+    _check("scales", scales, _FLOATS, (m,))
     out = np.empty((m, n), np.float32)
 
     def rows(begin: int, end: int) -> None:
@@ -105,7 +137,7 @@ def dequantise(
             accumulators[begin:end], scales[begin:end], weight_scale, multiplies, out[begin:end]
         )
 
-    threads.split(rows, m, out.size)
+    threads.split(rows, m, _ELEMENT_COST * out.size)
     return out
 
 
@@ -133,11 +165,11 @@ def dense_gemm(x: Floats, laid: NDArray[Any], outputs: int, threads: Threads) ->
     """Return float32 [m, outputs]: x [m, k] times a matrix laid out by `panels`, k ascending."""
     m, k = x.shape
     is_bfloat16 = laid.dtype == np.uint16
-    _check("x", x, np.float32, None, None)
-    _check(
-        "panels", laid, np.uint16 if is_bfloat16 else np.float32, -(-outputs // PANEL), k * PANEL
-    )
-    kernel = kernels.dense_bfloat16 if is_bfloat16 else kernels.dense_float32
+    _check("x", x, _FLOATS, (m, k))
+    _check("panels", laid, _WORDS if is_bfloat16 else _FLOATS, (-(-outputs // PANEL), k * PANEL))
+    kernel: Callable[..., None] = kernels.dense_float32
+    if is_bfloat16:
+        kernel = kernels.dense_bfloat16_row if m == 1 else kernels.dense_bfloat16
     out = np.empty((m, outputs), np.float32)
 
     def rows(begin: int, end: int) -> None:
@@ -171,14 +203,15 @@ def round_to(x: Floats, storage: str) -> Floats:
 
 def rms_norm(x: Floats, weight: Floats, epsilon: float, threads: Threads) -> Floats:
     """Return x / sqrt(mean(x**2) + epsilon) * weight for every row of float32 x [m, n]."""
-    _check("x", x, np.float32, None, None)
-    _check("weight", weight, np.float32, x.shape[1])
+    m, k = x.shape
+    _check("x", x, _FLOATS, (m, k))
+    _check("weight", weight, _FLOATS, (k,))
     out = np.empty(x.shape, np.float32)
 
     def rows(begin: int, end: int) -> None:
         kernels.rms_norm_rows(x[begin:end], weight, np.float32(epsilon), out[begin:end])
 
-    threads.split(rows, x.shape[0], 2 * x.size)
+    threads.split(rows, m, _ELEMENT_COST * x.size)
     return out
 
 
@@ -194,15 +227,41 @@ def rotate(
         sines: As cosines.
         threads: They share rows.
     """
-    _check("x", x, np.float32, None, None)
-    _check("positions", positions, np.int64, x.shape[0])
-    _check("cosines", cosines, np.float32, None, None)
-    _check("sines", sines, np.float32, *cosines.shape)
+    m, k = x.shape
+    rows_held, half = cosines.shape
+    _check("x", x, _FLOATS, (m, k))
+    _check("positions", positions, _INDICES, (m,))
+    _check("cosines", cosines, _FLOATS, (rows_held, half))
+    _check("sines", sines, _FLOATS, (rows_held, half))
+    if k % (2 * half) or (m and not 0 <= positions.min() <= positions.max() < rows_held):
+        raise ValueError(f"rows of {k} or their positions do not fit tables {cosines.shape}")
 
     def rows(begin: int, end: int) -> None:
         kernels.rotate_rows(x[begin:end], positions[begin:end], cosines, sines)
 
-    threads.split(rows, x.shape[0], 2 * x.size)
+    threads.split(rows, m, _ELEMENT_COST * x.size)
+
+
+def append_positions(k: Floats, v: Floats, start: int, keys: Floats, values: Floats) -> None:
+    """Write float32 k, v [batch * positions, kv_heads * head_dim] behind ``start`` positions.
+
+    Args:
+        k: Rotated keys, the positions of a batch row one after the other.
+        v: Values, likewise.
+        start: Positions held before.
+        keys: As `attend` reads them; written.
+        values: As `attend` reads them; written.
+    """
+    m, width = k.shape
+    batch, kv_heads, blocks, _ = keys.shape
+    d = width // kv_heads
+    _check("k", k, _FLOATS, (m, kv_heads * d))
+    _check("v", v, _FLOATS, (m, kv_heads * d))
+    _check("keys", keys, _FLOATS, (batch, kv_heads, blocks, d * PANEL))
+    _check("values", values, _FLOATS, (batch, kv_heads, -(-d // PANEL), blocks * PANEL * PANEL))
+    if m % batch or start + m // batch > blocks * PANEL:
+        raise ValueError(f"{m} rows behind {start} positions do not fit keys {keys.shape}")
+    kernels.append_rows(k, v, start, keys, values)
 
 
 def attend(
@@ -232,13 +291,13 @@ def attend(
     end = start + positions
     if end > context or heads * d != width or heads % kv_heads:
         raise ValueError(f"{heads} heads of {d}, {end} positions do not fit {keys.shape}")
-    _check("q", q, np.float32, None, None, None)
-    _check("keys", keys, np.float32, batch, None, None, d * PANEL)
-    _check("values", values, np.float32, batch, kv_heads, -(-d // PANEL), context * PANEL)
+    _check("q", q, _FLOATS, (batch, positions, width))
+    _check("keys", keys, _FLOATS, (batch, kv_heads, context // PANEL, d * PANEL))
+    _check("values", values, _FLOATS, (batch, kv_heads, -(-d // PANEL), context * PANEL))
     out = np.empty(q.shape, np.float32)
     probabilities = np.empty((0, 0, 0, 0), np.float32) if kept is None else kept
     if kept is not None:
-        _check("kept", kept, np.float32, batch, heads, positions, end)
+        _check("kept", kept, _FLOATS, (batch, heads, positions, end))
     scale = np.float32(d**-0.5)
 
     def units(first: int, last: int) -> None:
@@ -252,12 +311,13 @@ def attend(
 
 def relu2_gate(gate: Floats, up: Floats, threads: Threads) -> Floats:
     """Return max(gate, 0)**2 * up, float32 [m, n]."""
-    _check("gate", gate, np.float32, None, None)
-    _check("up", up, np.float32, *gate.shape)
+    m, n = gate.shape
+    _check("gate", gate, _FLOATS, (m, n))
+    _check("up", up, _FLOATS, (m, n))
     out = np.empty(gate.shape, np.float32)
 
     def rows(begin: int, end: int) -> None:
         kernels.relu2_gate_rows(gate[begin:end], up[begin:end], out[begin:end])
 
-    threads.split(rows, gate.shape[0], gate.size)
+    threads.split(rows, m, _ELEMENT_COST * gate.size)
     return out

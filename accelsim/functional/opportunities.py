@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.trace import Kind, Series
+from accelsim.trace import Kind, Series, Stationary
 
 Int64 = npt.NDArray[np.int64]
 
@@ -59,3 +59,10 @@ def opportunities(operators: npt.NDArray[np.void]) -> Opportunities:
         activation_pairs_k=moving(m * (k - count), inside),
         activation_pairs_m=moving((m - 1) * k, inside),
     )
+
+
+def zero_fraction(rows: npt.NDArray[np.void]) -> float:
+    """Return the share of zeros among the ternary weights of a trace, 0.0 where it has none."""
+    ternary = rows["stationary"] == Stationary.TERNARY
+    weights = int(opportunities(rows).weights[ternary].sum())
+    return 1 - int(rows["weight_nonzero"][ternary].sum()) / weights if weights else 0.0

@@ -6,9 +6,12 @@ quotients of a count and its opportunities; ``low`` and ``high`` are the range o
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
+import yaml
 from pydantic import Field, model_validator
 
 from accelsim.config import Schema, read_yaml, validate
@@ -64,39 +67,58 @@ class ProfileSource(Schema):
 
 
 class OperandProfile(Schema):
-    """Rates by operator name, without its phase, for each form that was measured."""
+    """Rates by operator name, without its phase, of one form of a network."""
 
     name: str = Field(min_length=1, max_length=80)
     description: str
-    sources: dict[str, ProfileSource]
-    rates: dict[str, dict[OperatorName, OperandRates]]
-
-    def of_form(self, form: str) -> dict[str, OperandRates]:
-        """Return the rates of ``form``; raise UserError where it was not measured."""
-        if form not in self.rates:
-            raise UserError(
-                "operand profile holds no rates of this form",
-                file=self.name,
-                key="rates",
-                value=form,
-                allowed="allowed: " + ", ".join(sorted(self.rates)),
-            )
-        return self.rates[form]
+    form: Literal["ternary", "fp16_twin"]
+    source: ProfileSource
+    rates: dict[OperatorName, OperandRates]
 
     def of_operator(self, form: str, operator: str) -> OperandRates:
         """Return the rates of one operator; raise UserError for one that was not measured."""
-        table = self.of_form(form)
-        if operator not in table:
+        if form != self.form:
+            raise UserError(
+                "operand profile was measured on another form of network",
+                file=self.name,
+                key="form",
+                value=form,
+                allowed=f"allowed: {self.form}",
+            )
+        if operator not in self.rates:
             raise UserError(
                 "operand profile lacks an operator",
                 file=self.name,
-                key=f"rates.{form}",
+                key="rates",
                 value=operator,
-                allowed=did_you_mean(operator, table),
+                allowed=did_you_mean(operator, self.rates),
             )
-        return table[operator]
+        return self.rates[operator]
 
 
 def load_profile(path: Path) -> OperandProfile:
     """Read a profile; raise UserError for anything that breaks the schema."""
     return validate(OperandProfile, read_yaml(path), path)
+
+
+def save_profile(profile: OperandProfile, path: Path) -> None:
+    """Write a profile as YAML through a temporary file in the same folder."""
+    text = yaml.dump(
+        profile.model_dump(), Dumper=_Writer, sort_keys=False, width=100, allow_unicode=True
+    )
+    with tempfile.NamedTemporaryFile(
+        "w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8"
+    ) as handle:
+        handle.write(text)
+    os.replace(handle.name, path)
+
+
+class _Writer(yaml.SafeDumper):
+    """Writes a rate on one line and everything else in blocks."""
+
+    def represent_mapping(self, tag: str, mapping: Any, flow_style: bool | None = None) -> Any:
+        flat = set(mapping) == set(Rate.model_fields)
+        return super().represent_mapping(tag, mapping, flow_style=flat)
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from accelsim.config import NetworkConfig
 from accelsim.errors import UserError
 from accelsim.functional.operator_rows import MAX_STEPS, footprint, operator_rows, trace_form
-from accelsim.functional.opportunities import Opportunities, opportunities
+from accelsim.functional.opportunities import Opportunities, opportunities, zero_fraction
 from accelsim.functional.profile import OperandProfile, OperandRates
 from accelsim.trace import (
     EXTREME_COLUMNS,
@@ -53,7 +53,7 @@ def synthetic_trace(
     allowed and marked ``extrapolated``. Widths of accumulators are not drawn: they stay -1.
 
     Raises:
-        UserError: the profile lacks the form or an operator, or the workload is too large to count.
+        UserError: the profile has another form or lacks an operator, or the totals pass int64.
     """
     form = trace_form(config, form)
     names, rows = operator_rows(config, workload, form)
@@ -152,13 +152,6 @@ def _fill_counts(
         counts["both_nonzero"] = _both_nonzero(draws, rates, chances, index, row, counts)
         for column, count in counts.items():
             rows[column][index] = count
-
-
-def zero_fraction(rows: npt.NDArray[np.void]) -> float:
-    """Return the share of zeros among the ternary weights of a trace, 0.0 where it has none."""
-    ternary = rows["stationary"] == Stationary.TERNARY
-    weights = int(opportunities(rows).weights[ternary].sum())
-    return 1 - int(rows["weight_nonzero"][ternary].sum()) / weights if weights else 0.0
 
 
 def _copies(rows: npt.NDArray[np.void]) -> npt.NDArray[np.int64]:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from accelsim.config import DesignConfig
+import numpy as np
+
 from accelsim.formats import lookup_packing
 from accelsim.hardware.actions import SHARED, Role, SharedAction, UnitAction, counter
-from accelsim.hardware.design import ARRAY, MAC, UNIT_CODES, VECTOR, unit_pe
-from accelsim.hardware.floorplan import Sram
+from accelsim.hardware.design import ARRAY, MAC, UNIT_CODES, VECTOR, Family, unit_pe
+from accelsim.hardware.floorplan import LOGIC, Floorplan
 from accelsim.hardware.pe import PE
 from accelsim.hardware.prices import Price
 from accelsim.hardware.technology import Technology
@@ -36,6 +38,9 @@ LM_HEAD, STORAGE, DRAM, MOVING, IDLE = (
 
 # Register-file operands of a lane primitive: two reads and a write.
 OPERANDS_OF_PRIMITIVE = 3
+# Whose area decides how far apart the PEs of array and mac stand.
+ARRAY_COMPONENTS = ("array", "accumulator", "operand_registers", "reduction")
+MAC_COMPONENTS = ("attention", "lm_head")
 # Random bits change in half of all transfers.
 WIRE_ACTIVITY = 0.5
 
@@ -48,64 +53,39 @@ class Line:
     component: str
     step: str
     price: Price
-    quantity: float = 1.0
+    quantity: Any = 1.0  # a number, or an array over the family
 
 
-@dataclass(frozen=True)
-class Distances:
-    """Lengths that wires have on the floor plan, in mm."""
-
-    buffers_mm: float  # from an SRAM to the units
-    pitch_mm: tuple[float, float]  # from PE to PE of array and mac
-
-
-@dataclass(frozen=True)
-class Standing:
-    """Power that is drawn whatever happens, in mW."""
-
-    logic: tuple[Price, float]  # leakage per mm2, and mm2
-    srams: tuple[Price, ...]
-    dram: tuple[Price, float]  # background per GiB, and GiB
-
-
-def energy_lines(
-    config: DesignConfig,
-    technology: Technology,
-    srams: dict[str, Sram],
-    distances: Distances,
-    standing: Standing,
-) -> tuple[Line, ...]:
-    """Return every line of a design's bill.
+def energy_lines(family: Family, plan: Floorplan, technology: Technology) -> tuple[Line, ...]:
+    """Return every line of a family's bill.
 
     Raises:
         UserError: The technology lacks a price.
     """
     return (
-        *_unit_lines(config, technology, distances),
+        *_unit_lines(family, plan, technology),
         *_vector_lines(technology),
-        *_memory_lines(config, technology, srams, distances),
-        *_standing_lines(config, technology, standing),
+        *_memory_lines(family, plan, technology),
+        *_standing_lines(family, plan, technology),
     )
 
 
-def _unit_lines(
-    config: DesignConfig, technology: Technology, distances: Distances
-) -> Iterator[Line]:
+def _unit_lines(family: Family, plan: Floorplan, technology: Technology) -> Iterator[Line]:
     """Lines of the matrix units, role by role."""
+    config = family.config
     places = (ARRAY, UNIT_CODES[config.placement.attention], UNIT_CODES[config.placement.lm_head])
     for role, place in zip(Role, places, strict=True):
         # Registers of an idle unit clock under a role of their own even if the role is elsewhere.
-        pe_unit = (ARRAY, MAC, ARRAY)[role] if place == VECTOR else place
-        pe = unit_pe(config, pe_unit)
+        unit = (ARRAY, MAC, ARRAY)[role] if place == VECTOR else place
+        pe = unit_pe(config, unit)
         if place == VECTOR:
             yield from _vector_mac_lines(role, technology)
         if pe is not None:
-            bits = (config.array, config.mac)[pe_unit]
-            assert bits is not None
-            yield from _pe_lines(role, pe_unit, pe, bits.accumulator.bits, technology)
-            yield from _register_lines(role, pe_unit, technology)
-            yield from _wire_lines(role, pe_unit, technology, distances)
-    yield from _format_lines(config, technology)
+            width = family.units[:, unit]["accumulator_bits"]
+            yield from _pe_lines(role, unit, pe, width, technology)
+            yield from _register_lines(role, unit, technology)
+            yield from _wire_lines(role, unit, family, plan, technology)
+    yield from _format_lines(family, technology)
 
 
 def _component(role: Role, unit: int, name: str) -> str:
@@ -120,7 +100,7 @@ def _step(role: Role, name: str) -> str:
 
 
 def _pe_lines(
-    role: Role, unit: int, pe: PE, accumulator_bits: int, technology: Technology
+    role: Role, unit: int, pe: PE, accumulator_bits: Any, technology: Technology
 ) -> Iterator[Line]:
     """Lines of one PE type's own actions."""
     family = f"pe.{pe.name}"
@@ -185,16 +165,18 @@ def _register_lines(role: Role, unit: int, technology: Technology) -> Iterator[L
 
 
 def _wire_lines(
-    role: Role, unit: int, technology: Technology, distances: Distances
+    role: Role, unit: int, family: Family, plan: Floorplan, technology: Technology
 ) -> Iterator[Line]:
     """Operands travel one PE pitch for every register they change."""
-    pitch = distances.pitch_mm[unit]
+    owners = ARRAY_COMPONENTS if unit == ARRAY else MAC_COMPONENTS
+    pes = family.units[:, unit]["rows"] * family.units[:, unit]["cols"]
+    pitch_mm = np.sqrt(plan.placed_um2(owners) / np.maximum(pes, 1)) * 1e-3
     yield Line(
         counter(role, UnitAction.OPERAND_TOGGLE),
         "interconnect",
         MOVING,
         technology.price("wire.energy"),
-        pitch * 1e-3,
+        pitch_mm * 1e-3,
     )
 
 
@@ -210,9 +192,9 @@ def _vector_mac_lines(role: Role, technology: Technology) -> Iterator[Line]:
         )
 
 
-def _format_lines(config: DesignConfig, technology: Technology) -> Iterator[Line]:
+def _format_lines(family: Family, technology: Technology) -> Iterator[Line]:
     """Lines of decoders and of the casts at a floating port."""
-    decoder = lookup_packing(config.weights.packing).decoder
+    decoder = lookup_packing(family.config.weights.packing).decoder
     if decoder:
         yield Line(
             counter(Role.LINEAR, UnitAction.DECODE),
@@ -248,38 +230,34 @@ def _vector_lines(technology: Technology) -> Iterator[Line]:
     yield Line(absmax, "cast", CASTS, register, OPERANDS_OF_PRIMITIVE)
 
 
-def _memory_lines(
-    config: DesignConfig, technology: Technology, srams: dict[str, Sram], distances: Distances
-) -> Iterator[Line]:
-    """Lines of SRAM bits, the wires from there to the units, and DRAM bytes."""
+def _memory_lines(family: Family, plan: Floorplan, technology: Technology) -> Iterator[Line]:
+    """Lines of SRAM bits, the wires from there to the units, DRAM bytes, and control."""
     wire = technology.price("wire.energy")
-    for name, sram in srams.items():
+    # Half the side of the placed area lies between a buffer and the unit it feeds.
+    buffers_mm = np.sqrt(plan.placed_um2() * 1e-6) / 2
+    for name, sram in plan.srams.items():
         for direction, price in (("READ", sram.read), ("WRITE", sram.write)):
             action = SHARED + SharedAction[f"{name.upper()}_{direction}"]
             yield Line(action, "sram", STORAGE, price)
-            yield Line(
-                action, "interconnect", MOVING, wire, WIRE_ACTIVITY * distances.buffers_mm * 1e-3
-            )
-    dram = f"dram.{config.dram.kind}"
+            yield Line(action, "interconnect", MOVING, wire, WIRE_ACTIVITY * buffers_mm * 1e-3)
+    dram = f"dram.{family.config.dram.kind}"
     for shared in (SharedAction.DRAM_READ, SharedAction.DRAM_WRITE):
         for part in ("energy", "controller.energy"):
             yield Line(SHARED + shared, "dram", DRAM, technology.price(f"{dram}.{part}"), 8)
-    for shared, name in (
+    for shared, energy in (
         (SharedAction.INSTRUCTION, "control.instruction.energy"),
         (SharedAction.CONTROL_CYCLE, "control.cycle.energy"),
     ):
-        yield Line(SHARED + shared, "control", MOVING, technology.price(name))
+        yield Line(SHARED + shared, "control", MOVING, technology.price(energy))
 
 
-def _standing_lines(
-    config: DesignConfig, technology: Technology, standing: Standing
-) -> Iterator[Line]:
+def _standing_lines(family: Family, plan: Floorplan, technology: Technology) -> Iterator[Line]:
     """Lines of power over time: 1 mW for a cycle of 1/f MHz is 1000/f pJ."""
-    cycle_pj = 1e3 / config.clock_mhz
+    cycle_pj = 1e3 / family.machines["clock_mhz"]
     action = SHARED + SharedAction.CYCLE
-    price, area_mm2 = standing.logic
-    yield Line(action, "leakage", IDLE, price, area_mm2 * cycle_pj)
-    for leakage in standing.srams:
-        yield Line(action, "leakage", IDLE, leakage, cycle_pj)
-    background, gib = standing.dram
-    yield Line(action, "dram", DRAM, background, gib * cycle_pj)
+    logic_mm2 = plan.placed_um2(kind=LOGIC) * 1e-6
+    yield Line(action, "leakage", IDLE, technology.price("leakage.logic"), logic_mm2 * cycle_pj)
+    for sram in plan.srams.values():
+        yield Line(action, "leakage", IDLE, sram.leakage, cycle_pj)
+    background = technology.price(f"dram.{family.config.dram.kind}.background")
+    yield Line(action, "dram", DRAM, background, family.machines["dram_gib"] * cycle_pj)

@@ -81,6 +81,7 @@ UNIT_DTYPE = np.dtype(
         )
     ]
 )
+BUFFERS = ("activation", "weight", "output")
 MACHINE_DTYPE = np.dtype(
     [
         (name, np.int64)
@@ -96,11 +97,17 @@ MACHINE_DTYPE = np.dtype(
             "kv_bits",
             "head_bits",
             "norm_bits",
-            "activation_stream",
+            "activation_stream",  # bytes that double buffer, and bytes that keep residents
             "activation_keep",
             "weight_stream",
             "weight_keep",
             "output_stream",
+            "activation_width",
+            "activation_banks",
+            "weight_width",
+            "weight_banks",
+            "output_width",
+            "output_banks",
             "dram_capacity",
             "burst",
             "scale_on_drain",
@@ -111,7 +118,10 @@ MACHINE_DTYPE = np.dtype(
             "resident_3",
         )
     ]
-    + [("dram_bytes_per_cycle", np.float64), ("clock_mhz", np.float64)]
+    + [
+        (name, np.float64)
+        for name in ("dram_bytes_per_cycle", "dram_gb_per_s", "dram_gib", "clock_mhz")
+    ]
 )
 
 
@@ -131,6 +141,21 @@ class Designs:
 
     def __len__(self) -> int:
         return len(self.configs)
+
+
+@dataclass(frozen=True)
+class Family:
+    """Designs that differ in numbers only: one list of parts and charges serves them all.
+
+    Attributes:
+        config: One of them; stands for all in names and choices, never in numbers.
+        units: ``UNIT_DTYPE`` [G, 2].
+        machines: ``MACHINE_DTYPE`` [G].
+    """
+
+    config: DesignConfig
+    units: npt.NDArray[np.void]
+    machines: npt.NDArray[np.void]
 
 
 def build_designs(configs: Iterable[DesignConfig], files: Sequence[object] = ()) -> Designs:
@@ -253,7 +278,12 @@ def _fill_machine(
     row["activation_stream"], row["activation_keep"] = _split(config.sram.activation)
     row["weight_stream"], row["weight_keep"] = _split(config.sram.weight)
     row["output_stream"] = config.sram.output.capacity_kib * 1024
+    for name in BUFFERS:
+        buffer = getattr(config.sram, name)
+        row[f"{name}_width"], row[f"{name}_banks"] = buffer.width_bits, buffer.banks
     row["dram_capacity"] = int(config.dram.capacity_gib * 2**30)
+    row["dram_gib"] = config.dram.capacity_gib
+    row["dram_gb_per_s"] = config.dram.bandwidth_gb_per_s
     row["burst"] = config.dram.burst_bytes
     row["scale_on_drain"] = config.fused.scale_on_drain
     row["absmax_on_write"] = config.fused.absmax_on_write

@@ -1,40 +1,43 @@
-"""Area of a design, part by part, and the lengths that follow from it."""
+"""Area of designs, part by part, and the lengths that follow from it."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from accelsim.config import ArrayConfig, BufferConfig, DesignConfig
-from accelsim.formats import lookup_format, lookup_packing
-from accelsim.hardware.design import ARRAY, MAC, unit_pe
+from accelsim.config import ArrayConfig
+from accelsim.formats import lookup_packing
+from accelsim.hardware.design import ARRAY, BUFFERS, MAC, Decoder, Family, unit_pe
 from accelsim.hardware.memory import banks_for_bandwidth, sram_bank
-from accelsim.hardware.pe import PE
 from accelsim.hardware.prices import Price
 from accelsim.hardware.technology import Technology
 
 LOGIC, MACRO = "logic", "macro"  # logic is placed at a density, macros are as large as they are
 
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
 
 @dataclass(frozen=True)
 class Part:
-    """``count`` copies of something whose area has a price (um2 each)."""
+    """``count`` copies [G] of something whose area has a price (um2 each)."""
 
     component: str
     name: str
     kind: str
-    count: float
+    count: Any  # a number, or an array over the family
     price: Price
 
 
 @dataclass(frozen=True)
 class Sram:
-    """One buffer: prices of a bit and of all its banks together."""
+    """One buffer in every design of a family: prices of a bit and of all its banks together."""
 
-    banks: int
+    banks: Integers  # [G]
     read: Price  # pJ/bit
     write: Price  # pJ/bit
     area: Price  # um2
@@ -43,214 +46,170 @@ class Sram:
 
 @dataclass(frozen=True)
 class Floorplan:
-    """Every part of a design; ``density`` turns cell area into placed area."""
+    """Every part of a family of ``size`` designs; ``density`` turns cell area into placed area."""
 
+    size: int
     parts: tuple[Part, ...]
     srams: dict[str, Sram]
     density: Price
 
-    def placed_um2(self, component: str | None = None, kind: str | None = None) -> float:
-        """Return the placed area of a component, of a kind, or of everything."""
-        return sum(
-            part.count * float(part.price.value) / self._shrink(part)
-            for part in self.parts
-            if component in (None, part.component) and kind in (None, part.kind)
-        )
+    def part_um2(self, part: Part, bound: str = "value") -> Floats:
+        """Return the placed area of a part, [G]; a low density makes a large part."""
+        opposite = {"value": "value", "low": "high", "high": "low"}[bound]
+        density = getattr(self.density, opposite) if part.kind == LOGIC else 1.0
+        area = np.asarray(part.count * getattr(part.price, bound) / density, dtype=np.float64)
+        return np.broadcast_to(area, self.size)
 
-    def _shrink(self, part: Part) -> float:
-        return float(self.density.value) if part.kind == LOGIC else 1.0
+    def placed_um2(self, components: tuple[str, ...] = (), kind: str | None = None) -> Floats:
+        """Return the placed area of some components, of a kind, or of everything, [G]."""
+        total = np.zeros(self.size)
+        for part in self.parts:
+            if (not components or part.component in components) and kind in (None, part.kind):
+                total += self.part_um2(part)
+        return total
 
-    def pitch_mm(self, components: tuple[str, ...], pes: int) -> float:
-        """Return the distance between neighbouring PEs of a unit made of ``components``."""
-        area = sum(self.placed_um2(name) for name in components)
-        return math.sqrt(area / max(pes, 1)) * 1e-3
 
-
-def build_floorplan(config: DesignConfig, technology: Technology) -> Floorplan:
-    """Return all parts of a design; raise UserError where the technology lacks a price."""
-    srams = {
-        name: _sram(technology, buffer, bits, config.clock_mhz)
-        for name, buffer, bits in _buffers(config)
-    }
+def build_floorplan(family: Family, technology: Technology) -> Floorplan:
+    """Return all parts of a family; raise UserError where the technology lacks a price."""
+    config, machines = family.config, family.machines
+    srams = {name: _sram(family, technology, name) for name in BUFFERS}
     parts = (
-        *_unit_parts(config.array, ARRAY, config, technology),
-        *(_unit_parts(config.mac, MAC, config, technology) if config.mac else ()),
-        *_edge_parts(config, technology),
-        Part("vector", "lanes", LOGIC, config.vector.lanes, technology.price("vector.lane.area")),
+        *_unit_parts(family, ARRAY, config.array, technology),
+        *(_unit_parts(family, MAC, config.mac, technology) if config.mac else ()),
+        *_edge_parts(family, technology),
+        Part(
+            "vector", "lanes", LOGIC, machines["vector_lanes"], technology.price("vector.lane.area")
+        ),
         Part("control", "array control", LOGIC, 1, technology.price("control.area")),
         Part("control", "DMA", LOGIC, 1, technology.price("dma.area")),
         Part(
             "dram",
             "controller and PHY",
             MACRO,
-            config.dram.bandwidth_gb_per_s,
+            machines["dram_gb_per_s"],
             technology.price(f"dram.{config.dram.kind}.controller.area"),
         ),
-        *(
-            Part("sram", f"{name} buffer, {sram.banks} banks", MACRO, 1, sram.area)
-            for name, sram in srams.items()
-        ),
+        *(Part("sram", f"{name} buffer", MACRO, 1, sram.area) for name, sram in srams.items()),
     )
-    return Floorplan(parts, srams, technology.price("placement.density"))
+    return Floorplan(len(machines), parts, srams, technology.price("placement.density"))
 
 
-def _sram(technology: Technology, buffer: BufferConfig, bits: int, clock_mhz: float) -> Sram:
-    """Return a buffer with as many banks as deliver ``bits`` a cycle at the clock."""
-    capacity = buffer.capacity_kib * 1024
-    asked = sram_bank(technology, capacity, buffer.width_bits, buffer.banks)
-    banks = int(
-        banks_for_bandwidth(
-            asked.access_ns.value, clock_mhz, bits, buffer.width_bits, buffer.banks
-        )[0]
+def _sram(family: Family, technology: Technology, name: str) -> Sram:
+    """Return a buffer with as many banks as deliver what is asked of it in every cycle."""
+    machines = family.machines
+    capacity = machines[f"{name}_stream"].copy()
+    if name != "output":
+        capacity += machines[f"{name}_keep"]
+    width, least = machines[f"{name}_width"], machines[f"{name}_banks"]
+    asked = sram_bank(technology, capacity, width, least)
+    banks = banks_for_bandwidth(
+        asked.access_ns.value, machines["clock_mhz"], _bits_per_cycle(family, name), width, least
     )
-    columns = sram_bank(technology, capacity, buffer.width_bits, banks)
-    return Sram(
-        banks,
-        *(
-            _single(price)
-            for price in (
-                columns.read_pj_per_bit,
-                columns.write_pj_per_bit,
-                columns.area_um2,
-                columns.leakage_mw,
-            )
-        ),
-    )
+    bank = sram_bank(technology, capacity, width, banks)
+    return Sram(banks, bank.read_pj_per_bit, bank.write_pj_per_bit, bank.area_um2, bank.leakage_mw)
 
 
-def _single(price: Price) -> Price:
-    """Return a price of one design as a scalar."""
-    value, low, high = (float(np.ravel(n)[0]) for n in (price.value, price.low, price.high))
-    return replace(price, value=value, low=low, high=high)
-
-
-def _buffers(config: DesignConfig) -> Iterator[tuple[str, BufferConfig, int]]:
-    """Yield each buffer with the bits a cycle that the array and the vector unit ask of it."""
-    array, sram = config.array, config.sram
-    pe = unit_pe(config, ARRAY)
-    assert pe is not None
-    activation = lookup_format(config.formats.activation).bits
-    rows, cols = array.rows * array.lanes, array.cols * array.lanes
-    moving = {"os": (rows, cols), "ws": (rows, cols), "is": (cols, rows)}[array.dataflow]
+def _bits_per_cycle(family: Family, name: str) -> Any:
+    """Return the bits a cycle that the array and the vector unit ask of a buffer, [G]."""
+    unit, machines = family.units[:, ARRAY], family.machines
+    dataflow = family.config.array.dataflow
+    if name == "output":
+        read_modify_write = 1 if dataflow == "os" else 2
+        return unit["cols"] * unit["accumulator_bits"] * read_modify_write
+    activations, weights = _ports(family)
+    if name == "weight":
+        packed = -(-machines["packing_numerator"] // machines["packing_denominator"])
+        unpacked = machines["decoder"] == Decoder.DRAM
+        return weights * np.where(unpacked, unit["weight_bits"], packed)
     # Two reads and a write for each lane is the most an elementwise primitive asks for.
-    vector_bits = 3 * config.vector.lanes * activation
-    yield (
-        "activation",
-        sram.activation,
-        max(moving[0] * lookup_format(pe.activation).bits, vector_bits),
-    )
-    yield "weight", sram.weight, moving[1] * _stored_weight_bits(config, pe)
-    read_modify_write = 1 if array.dataflow == "os" else 2
-    yield "output", sram.output, array.cols * array.accumulator.bits * read_modify_write
+    vector = 3 * machines["vector_lanes"] * machines["activation_bits"]
+    return np.maximum(activations * unit["activation_bits"], vector)
 
 
-def _stored_weight_bits(config: DesignConfig, pe: PE) -> int:
-    packing = lookup_packing(config.weights.packing)
-    if config.weights.decoder == "dram" and packing.decoder:
-        return lookup_format(pe.weight).bits
-    return -(-packing.bits_numerator // packing.bits_denominator)
-
-
-def _mac_component(config: DesignConfig) -> str:
-    return "attention" if config.placement.attention == "mac" else "lm_head"
+def _ports(family: Family) -> tuple[Any, Any]:
+    """Return activations and weights that enter the array's edge in a cycle, [G] each."""
+    unit = family.units[:, ARRAY]
+    rows, cols = unit["rows"] * unit["lanes"], unit["cols"] * unit["lanes"]
+    return (cols, rows) if family.config.array.dataflow == "is" else (rows, cols)
 
 
 def _unit_parts(
-    unit: ArrayConfig, code: int, config: DesignConfig, technology: Technology
+    family: Family, code: int, config: ArrayConfig, technology: Technology
 ) -> Iterator[Part]:
     """Parts of one matrix unit: PEs, trees, accumulators and registers."""
-    pe = unit_pe(config, code)
+    pe, unit = unit_pe(family.config, code), family.units[:, code]
     assert pe is not None
-    own = code == MAC
-    pes = unit.rows * unit.cols
-    family = f"pe.{pe.name}"
-    rows = [
-        ("array", "products", pes * unit.lanes, f"{family}.product.area", None),
-        ("array", "adders, operand width", pes, f"{family}.add.area", None),
-        (
-            "accumulator",
-            "adders, extra width",
-            pes,
-            f"{family}.accumulate.area",
-            unit.accumulator.bits,
-        ),
-        ("reduction", "adder trees", pes * (unit.lanes - 1), f"{family}.tree.area", None),
-        ("accumulator", "normalisation", pes if pe.fused else 0, f"{family}.normalise.area", None),
-        (
-            "accumulator",
-            "accumulator registers",
-            pes * _accumulator_bits(unit, pe),
-            "register.area",
-            None,
-        ),
-        ("operand_registers", "operand registers", _operand_bits(unit, pe), "register.area", None),
-        (
-            "reduction",
-            "k-fold adders",
-            unit.cols if unit.dataflow != "os" else 0,
-            "fp32_add.area" if pe.float_sum else "int_add.area",
-            None if pe.float_sum else unit.accumulator.bits,
-        ),
+    pes = unit["rows"] * unit["cols"]
+    name, bits = f"pe.{pe.name}", unit["accumulator_bits"]
+    partial = ("fp32_add.area", None) if pe.float_sum else ("int_add.area", bits)
+    rows: list[tuple[str, str, Any, str, Any]] = [
+        ("array", "products", pes * unit["lanes"], f"{name}.product.area", None),
+        ("array", "adders, operand width", pes, f"{name}.add.area", None),
+        ("accumulator", "adders, extra width", pes, f"{name}.accumulate.area", bits),
+        ("accumulator", "registers", pes * _sum_bits(config, unit), "register.area", None),
+        ("operand_registers", "registers", _operand_bits(config, unit), "register.area", None),
     ]
-    for component, name, count, price, bits in rows:
-        if count:
-            yield Part(
-                _mac_component(config) if own else component,
-                name,
-                LOGIC,
-                count,
-                technology.price(price, bits),
-            )
+    if config.organisation == "dot_product":
+        adders = pes * (unit["lanes"] - 1)
+        rows.append(("reduction", "adder trees", adders, f"{name}.tree.area", None))
+    if pe.fused:
+        rows.append(("accumulator", "normalisation", pes, f"{name}.normalise.area", None))
+    if config.dataflow != "os":
+        rows.append(("reduction", "k-fold adders", unit["cols"], *partial))
+    for component, part, count, price, width in rows:
+        owner = _mac_component(family) if code == MAC else component
+        yield Part(owner, part, LOGIC, count, technology.price(price, width))
 
 
-def _accumulator_bits(unit: ArrayConfig, pe: PE) -> int:
+def _mac_component(family: Family) -> str:
+    """The mac unit's area goes to attention, or to the lm_head where it serves that alone."""
+    return "attention" if family.config.placement.attention == "mac" else "lm_head"
+
+
+def _sum_bits(config: ArrayConfig, unit: npt.NDArray[np.void]) -> Any:
     """Bits of a PE's sum: the register, its pipeline, and the drain chain of os and dot."""
-    latency = unit.latency or pe.latency
-    drain = 1 if unit.dataflow == "os" else 0
-    return unit.accumulator.bits * (latency + drain)
+    drain = 1 if config.dataflow == "os" else 0
+    return unit["accumulator_bits"] * (unit["latency"] + drain)
 
 
-def _operand_bits(unit: ArrayConfig, pe: PE) -> int:
-    """Bits of all operand registers of a unit; held operands are double buffered on overlap."""
-    activation, weight = lookup_format(pe.activation).bits, lookup_format(pe.weight).bits
-    if unit.organisation == "dot_product":
-        return (unit.rows * activation + unit.cols * weight) * unit.lanes
-    latency = unit.latency or pe.latency
-    # A second held operand waits in a shadow; with latency it travels through L registers instead.
-    shadow = max(2, latency) if unit.overlap else 1
-    held = {"os": (1, 1), "ws": (1, shadow), "is": (shadow, 1)}[unit.dataflow]
-    return unit.rows * unit.cols * (activation * held[0] + weight * held[1])
+def _operand_bits(config: ArrayConfig, unit: npt.NDArray[np.void]) -> Any:
+    """Bits of all operand registers of a unit.
+
+    A held operand that is double buffered has a shadow beside it, or travels through L registers
+    where the PE's latency L exceeds one (docs/timing.md).
+    """
+    activation, weight = unit["activation_bits"], unit["weight_bits"]
+    if config.organisation == "dot_product":
+        return (unit["rows"] * activation + unit["cols"] * weight) * unit["lanes"]
+    held = np.where(unit["overlap"] == 1, np.maximum(2, unit["latency"]), 1)
+    copies = {"os": (1, 1), "ws": (1, held), "is": (held, 1)}[config.dataflow]
+    return unit["rows"] * unit["cols"] * (activation * copies[0] + weight * copies[1])
 
 
-def _edge_parts(config: DesignConfig, technology: Technology) -> Iterator[Part]:
+def _edge_parts(family: Family, technology: Technology) -> Iterator[Part]:
     """Parts at the array's edge: decoders, casts, scaling on the drain."""
-    array = config.array
+    config, machines = family.config, family.machines
     pe = unit_pe(config, ARRAY)
     assert pe is not None
-    weight_ports = (array.rows if array.dataflow == "is" else array.cols) * array.lanes
-    activation_ports = (array.cols if array.dataflow == "is" else array.rows) * array.lanes
+    activations, weights = _ports(family)
     packing = lookup_packing(config.weights.packing)
     if packing.decoder:
-        count: float = weight_ports
+        count = weights
         if config.weights.decoder == "dram":
-            bits_a_cycle = config.dram.bandwidth_gb_per_s * 8e3 / config.clock_mhz
-            count = math.ceil(bits_a_cycle * packing.bits_denominator / packing.bits_numerator)
+            bits = machines["dram_gb_per_s"] * 8e3 / machines["clock_mhz"]
+            count = np.ceil(bits * packing.bits_denominator / packing.bits_numerator)
         yield Part(
             "decoder", packing.decoder, LOGIC, count, technology.price(f"{packing.decoder}.area")
         )
     if pe.float_sum and config.network_form == "ternary":
         yield Part(
-            "cast",
-            "int8 to float",
-            LOGIC,
-            activation_ports,
-            technology.price("cast.int8_to_float.area"),
+            "cast", "int8 to float", LOGIC, activations, technology.price("cast.int8_to_float.area")
         )
     if config.fused.scale_on_drain:
         yield Part(
             "cast",
             "dequantise on drain",
             LOGIC,
-            array.cols,
+            family.units[:, ARRAY]["cols"],
             technology.price("drain.dequantise.area"),
         )

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.errors import UserError, did_you_mean
-from accelsim.hardware.prices import HOWS, Price
+from accelsim.hardware.prices import Price, weakest
 from accelsim.hardware.technology import TECHNOLOGY_FOLDER, Technology
 
 SRAM_TABLE_FILE = TECHNOLOGY_FOLDER / "sram_cacti.csv"
@@ -264,7 +264,7 @@ def _scaled(
         _sealed(numbers * scale.low),
         _sealed(numbers * scale.high),
         unit,
-        HOWS[max(HOWS.index(how) for how in hows)],
+        weakest(hows),
         source,
         scale.because,
     )

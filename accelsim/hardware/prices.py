@@ -12,7 +12,7 @@ A price is written in YAML in one of three forms, all with ``unit``, ``source`` 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -284,3 +284,38 @@ def _term(content: Any, key: str, place: _Place) -> Term:
     if bits is not None and bits != ACCUMULATOR and not whole:
         raise place.error("is no width", key, bits, f"allowed: 1 to {WIDEST_BITS}, {ACCUMULATOR}")
     return Term(coefficient, content[1], bits)
+
+
+def formula(terms: Iterable[Term]) -> str:
+    """Return a composition as text, ``2 x fp32_mul.energy + 1 x int_add.energy(8)``."""
+    return " + ".join(
+        f"{term.coefficient:g} x {term.name}" + (f"({term.bits})" if term.bits else "")
+        for term in terms
+    )
+
+
+def weighted(entry: Entry, parts: Sequence[Number]) -> npt.NDArray[np.float64]:
+    """Return the sum of the terms, bounded below where the entry says so."""
+    pairs = zip(entry.terms, parts, strict=True)
+    total = np.asarray(sum(term.coefficient * np.asarray(part) for term, part in pairs))
+    return total if entry.at_least is None else np.maximum(total, entry.at_least)
+
+
+def weakest(hows: Iterable[str]) -> str:
+    """Return the weakest evidence among ``hows``, by the ranking of ``HOWS``."""
+    return HOWS[max(HOWS.index(how) for how in hows)]
+
+
+def line_through(
+    listed: npt.NDArray[np.float64], heights: list[float], widths: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Return the piecewise line through (0, 0) and (listed, heights) at ``widths``.
+
+    Exact at the points; past the last one the line goes on, so nothing costs less than nothing.
+    """
+    listed = np.concatenate([[0.0], listed])
+    tops = np.array([0.0, *heights], dtype=np.float64)
+    right = np.clip(np.searchsorted(listed, widths), 1, len(listed) - 1)
+    x0, x1, y0, y1 = listed[right - 1], listed[right], tops[right - 1], tops[right]
+    inner = y0 + (y1 - y0) * (widths - x0) / (x1 - x0)
+    return np.where(widths == x1, y1, inner)

@@ -14,14 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from accelsim import locate
 from accelsim.config import read_yaml
 from accelsim.errors import UserError, did_you_mean
 from accelsim.hardware.prices import (
     ACCUMULATOR,
-    HOWS,
     WIDEST_BITS,
     Bits,
     Entry,
@@ -29,7 +27,11 @@ from accelsim.hardware.prices import (
     Price,
     Span,
     Term,
+    formula,
+    line_through,
     parse_entry,
+    weakest,
+    weighted,
 )
 
 TECHNOLOGY_FOLDER = locate.shipped(locate.TECHNOLOGIES)
@@ -146,9 +148,9 @@ class Technology:
         if widths.size and not 1 <= widths.min() <= widths.max() <= WIDEST_BITS:
             raise self._error(entry, "is asked at no width", bits, f"allowed: 1 to {WIDEST_BITS}")
         listed = np.array([width for width, _ in entry.points], dtype=np.float64)
-        how = entry.how if np.isin(widths, listed).all() else _worst((entry.how, "composed"))
+        how = entry.how if np.isin(widths, listed).all() else weakest((entry.how, "composed"))
         value, low, high = (
-            _line(listed, [getattr(span, field) for _, span in entry.points], widths)
+            line_through(listed, [getattr(span, field) for _, span in entry.points], widths)
             for field in ("value", "low", "high")
         )
         return _price(entry, value, low, high, how, entry.source)
@@ -163,7 +165,7 @@ class Technology:
         ]
         zeros = np.zeros(() if bits is None else np.shape(bits))
         value, one_end, other_end = (
-            _weighted(entry, [getattr(part, field) for part in parts]) + zeros
+            weighted(entry, [getattr(part, field) for part in parts]) + zeros
             for field in ("value", "low", "high")
         )
         low = np.minimum(value, np.minimum(one_end, other_end)) * entry.low_factor
@@ -172,7 +174,7 @@ class Technology:
             raise self._error(
                 entry, "is negative", float(np.min(low)), "at_least: 0 bounds a difference"
             )
-        how = _worst(["composed", entry.how, *(part.how for part in parts)])
+        how = weakest(["composed", entry.how, *(part.how for part in parts)])
         return _price(entry, value, low, high, how, f"{entry.source} [= {formula(entry.terms)}]")
 
     def _width(self, entry: Entry, term: Term, bits: Bits | None) -> Bits | None:
@@ -188,40 +190,6 @@ class Technology:
         return UserError(
             message, file=entry.file, key=f"prices.{entry.name}", value=value, allowed=allowed
         )
-
-
-def formula(terms: Iterable[Term]) -> str:
-    """Return a composition as text, ``2 x fp32_mul.energy + 1 x int_add.energy(8)``."""
-    return " + ".join(
-        f"{term.coefficient:g} x {term.name}" + (f"({term.bits})" if term.bits else "")
-        for term in terms
-    )
-
-
-def _weighted(entry: Entry, parts: list[Number]) -> npt.NDArray[np.float64]:
-    """Return the sum of the terms, bounded below where the entry says so."""
-    pairs = zip(entry.terms, parts, strict=True)
-    total = np.asarray(sum(term.coefficient * np.asarray(part) for term, part in pairs))
-    return total if entry.at_least is None else np.maximum(total, entry.at_least)
-
-
-def _worst(hows: Iterable[str]) -> str:
-    return HOWS[max(HOWS.index(how) for how in hows)]
-
-
-def _line(
-    listed: npt.NDArray[np.float64], heights: list[float], widths: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    """Return the piecewise line through (0, 0) and (listed, heights) at ``widths``.
-
-    Exact at the points; past the last one the line goes on, so nothing costs less than nothing.
-    """
-    listed = np.concatenate([[0.0], listed])
-    tops = np.array([0.0, *heights], dtype=np.float64)
-    right = np.clip(np.searchsorted(listed, widths), 1, len(listed) - 1)
-    x0, x1, y0, y1 = listed[right - 1], listed[right], tops[right - 1], tops[right]
-    inner = y0 + (y1 - y0) * (widths - x0) / (x1 - x0)
-    return np.where(widths == x1, y1, inner)
 
 
 def _scalar_price(entry: Entry, span: Span, bits: Bits | None) -> Price:

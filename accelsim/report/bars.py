@@ -15,7 +15,7 @@ from accelsim.result import PHASES, Result
 
 Rows = Sequence[tuple[str, Sequence[float]]]
 
-DESIGN_FILLS = (Fill(P0), Fill(ACCENT), Fill(P3, "////"), Fill(P5, "...."))
+DESIGN_FILLS = (Fill(P0), Fill(ACCENT), Fill(P3, "////"), Fill(P5, "----"))
 
 
 def stacked(
@@ -26,7 +26,7 @@ def stacked(
     Args:
         panels: Rows by index of ``PHASES``: a name and its values by ``fills``.
         fills: What the values are, in the order they are stacked.
-        unit: ``J`` (per token) or ``cycles``.
+        unit: ``J`` and ``s`` (both per token) or ``cycles``.
         shares: Write each bar's share of its panel at its end, else its value.
     """
     longest = max((len(rows) for rows in panels.values()), default=1)
@@ -52,12 +52,13 @@ def _stacked_panel(
         left = left + width
     everything = sum(wholes) or 1.0
     for place, whole in enumerate(wholes):
-        beside(axes, whole / step, place, percent(whole / everything) if shares else
-               quantity(whole))  # fmt: skip
+        text = percent(whole / everything) if shares else quantity(whole, unit)
+        beside(axes, whole / step, place, text)
     axes.set_yticks(places, [name for name, _ in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlim(0, (max(wholes, default=0.0) / step or 1.0) * 1.2)
-    axes.set_xlabel(f"energy per token ({prefix}J)" if unit == "J" else _cycles_label(step))
+    label = {"J": f"energy per token ({prefix}J)", "s": f"time per token ({prefix}s)"}
+    axes.set_xlabel(label.get(unit) or _cycles_label(step))
     quiet(axes)
 
 

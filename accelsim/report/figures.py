@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from accelsim.report.bars import design_legend, grouped, stacked
 from accelsim.report.palette import CAUSE_FILLS, COMPONENT_FILLS, GROUP_FILLS, GROUPS, INK
-from accelsim.report.quantities import digits, plain_name, scale
+from accelsim.report.quantities import digits, operator_name, plain_name, scale
 from accelsim.report.roofline import roofline
 from accelsim.report.style import (
     DOUBLE_COLUMN,
@@ -52,7 +52,7 @@ def compare_figures(comparison: Comparison) -> Iterator[Picture]:
         yield _drawn(compare_waterfall, comparison, candidate)
     if comparison.gain:
         yield _drawn(gain_figure, comparison)
-    for draw in (energy_by_component, energy_by_kind, cycles_by_design, area_figure, roofline):
+    for draw in (energy_by_component, energy_by_kind, time_by_design, area_figure, roofline):
         yield _drawn(draw, comparison.results)
 
 
@@ -89,7 +89,8 @@ def energy_by_operator(result: Result) -> Picture:
     for phase in active_phases((result,)):
         tokens = result.phases[phase].tokens
         rows = [
-            (row.name, [e / tokens for e in _grouped(row)]) for row in _operators(result, phase)
+            (operator_name(row.name), [e / tokens for e in _grouped(row)])
+            for row in _operators(result, phase)
         ]
         panels[phase] = _largest(rows)
     caption = (
@@ -104,7 +105,10 @@ def cycles_by_operator(result: Result) -> Picture:
     """Cycles of the largest operators, split by cause."""
     panels = {
         phase: _largest(
-            [(row.name, [float(c) for c in row.cycles]) for row in _operators(result, phase)]
+            [
+                (operator_name(row.name), [float(c) for c in row.cycles])
+                for row in _operators(result, phase)
+            ]
         )
         for phase in active_phases((result,))
     }
@@ -116,15 +120,19 @@ def cycles_by_operator(result: Result) -> Picture:
     return Picture("cycles_by_operator", "Cycles by operator", caption, figure)
 
 
-def cycles_by_design(results: Sequence[Result]) -> Picture:
-    """Cycles of each design, split by cause, one panel per phase."""
-    panels = {
-        phase: [(r.design, [float(c) for c in r.phases[phase].cycles.tolist()]) for r in results]
-        for phase in active_phases(results)
-    }
-    caption = "Where the cycles of each design go. A clock in MHz turns cycles into time."
-    figure = stacked(panels, CAUSE_FILLS, "cycles", shares=False)
-    return Picture("cycles_by_design", "Cycles by cause", caption, figure)
+def time_by_design(results: Sequence[Result]) -> Picture:
+    """Time per token of each design, split by the cause of its cycles, one panel per phase."""
+    panels = {}
+    for phase in active_phases(results):
+        rows = []
+        for result in results:
+            cycles = result.phases[phase].cycles.tolist()
+            second = result.clock_mhz * 1e6 * max(1, result.phases[phase].tokens)
+            rows.append((result.design, [count / second for count in cycles]))
+        panels[phase] = rows
+    figure = stacked(panels, CAUSE_FILLS, "s", shares=False)
+    caption = "Where the time of each design goes, per token at its own clock."
+    return Picture("time_by_design", "Time by cause", caption, figure)
 
 
 def energy_by_kind(results: Sequence[Result]) -> Picture:

@@ -20,6 +20,7 @@ COLOURS = {
     **PALETTE,
     "accent": "#d98f2e",
     "ink": "#1a1a1b",
+    "edge": "#1c1c20",
     "muted": "#6a6a6c",
     "grid": "#dcdce0",
     "on-dark": "#fffffe",
@@ -27,6 +28,7 @@ COLOURS = {
 }
 P0, P1, P2, P3, P4, P5 = PALETTE.values()
 ACCENT, INK, MUTED, GRID = (COLOURS[name] for name in ("accent", "ink", "muted", "grid"))
+EDGE = COLOURS["edge"]  # outlines and hatches
 ON_DARK, ON_LIGHT = COLOURS["on-dark"], COLOURS["on-light"]
 DARK_FILLS = (P0, P1, P2)
 
@@ -47,10 +49,10 @@ class Fill:
 COMPONENT_FILLS = {
     "array": Fill(P1),
     "accumulator": Fill(P1, "////"),
-    "operand_registers": Fill(P2, "...."),
+    "operand_registers": Fill(P2, "----"),
     "decoder": Fill(P3, "\\\\\\\\"),
     "reduction": Fill(P2, "\\\\\\\\"),
-    "cast": Fill(P3, "...."),
+    "cast": Fill(P3, "----"),
     "vector": Fill(P4),
     "attention": Fill(P3),
     "lm_head": Fill(P4, "////"),
@@ -58,7 +60,7 @@ COMPONENT_FILLS = {
     "dram": Fill(P0),
     "clock": Fill(P5),
     "interconnect": Fill(P5, "////"),
-    "control": Fill(P5, "...."),
+    "control": Fill(P5, "----"),
     "leakage": Fill(P5, "xxxx"),
     "other": Fill(GRID),
 }
@@ -67,14 +69,24 @@ CAUSE_FILLS = {
     "spatial_stall": Fill(P3, "////"),
     "temporal_stall": Fill(P4),
     "memory_stall": Fill(P0),
-    "vector": Fill(P5, "...."),
+    "vector": Fill(P5, "----"),
 }
 GROUP_FILLS = {
     "arithmetic": Fill(P1),
     "SRAM": Fill(P3, "////"),
     "DRAM": Fill(P0),
-    "clock, wires, control, leakage": Fill(P5, "...."),
+    "clock, wires, control, leakage": Fill(P5, "----"),
 }
 GROUPS = {"sram": "SRAM", "dram": "DRAM"} | dict.fromkeys(
     ("clock", "interconnect", "control", "leakage"), "clock, wires, control, leakage"
 )
+# From the best evidence to the weakest.
+HOW_FILLS = {
+    "synthesised": Fill(P0),
+    "measured": Fill(P1),
+    "published": Fill(P2),
+    "modelled": Fill(P3),
+    "composed": Fill(P4),
+    "extrapolated": Fill(P4, "////"),
+    "unverified": Fill(P5, "xxxx"),
+}

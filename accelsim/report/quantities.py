@@ -38,12 +38,15 @@ def quantity(value: float | None, unit: str = "") -> str:
 
 
 def digits(value: float) -> str:
-    """Return three significant digits without an exponent for 0.001 <= |value| < 1000."""
-    size = abs(value)
-    if size and size < 0.000995:
-        return f"{value:.1e}"
-    places = next((p for limit, p in ((99.95, 0), (9.995, 1), (0.9995, 2)) if size >= limit), 3)
-    return f"{value:,.{places}f}" if size else "0"
+    """Return three significant digits, without an exponent for 0.001 <= |value| < 1e7."""
+    if not value:
+        return "0"
+    if not 0.001 <= abs(value) < 1e7:
+        mantissa, _, exponent = f"{value:.2e}".partition("e")
+        return f"{mantissa}e{int(exponent)}"
+    # Rounding first: 9.996 is 10.0, not 10.00.
+    size = abs(float(f"{value:.2e}"))
+    return f"{value:,.{max(0, 2 - math.floor(math.log10(size)))}f}"
 
 
 def percent(share: float | None) -> str:
@@ -70,6 +73,18 @@ def interval(low: float | None, high: float | None, unit: str = "") -> str:
     return f"{digits(low / step)} to {digits(high / step)} {prefix}{unit}".strip()
 
 
+def span(low: float | None, high: float | None) -> str:
+    """Return ``1.20–3.40``."""
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return MISSING
+    return f"{digits(low)}–{digits(high)}"
+
+
 def plain_name(name: str) -> str:
     """Return a component, cause or kind as words: ``operand registers``, ``DRAM``."""
     return {"sram": "SRAM", "dram": "DRAM", "lm_head": "lm_head"}.get(name, name.replace("_", " "))
+
+
+def operator_name(name: str) -> str:
+    """Return an operator's name without the phase before its slash."""
+    return name.partition("/")[2] or name

@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from accelsim.report.palette import ACCENT, GRID, INK, MUTED, P1
+from accelsim.report.palette import ACCENT, EDGE, GRID, INK, MUTED, P1
+from accelsim.report.quantities import operator_name
 from accelsim.report.style import DOUBLE_COLUMN, Picture, blank
 from accelsim.result import PHASES, OperatorRow, Result
 
@@ -56,7 +57,7 @@ def _panel(axes: Axes, result: Result) -> None:
     for point in points:
         marker, colour = MARKS[point.phase]
         axes.plot(min(point.intensity, right * 0.8), point.rate, marker, color=colour,
-                  markeredgecolor=INK, markeredgewidth=0.4, markersize=5)  # fmt: skip
+                  markeredgecolor=EDGE, markeredgewidth=0.4, markersize=5)  # fmt: skip
     for names, x, y in _labels(points, right * 0.8):
         edge = x >= right * 0.5
         axes.annotate(names, (x, y), (-5 if edge else 5, -8), textcoords="offset points",
@@ -68,7 +69,7 @@ def _panel(axes: Axes, result: Result) -> None:
     axes.set_xlabel("multiply-accumulates per DRAM byte")
     axes.set_ylabel("multiply-accumulates per cycle")
     handles = [
-        Line2D([], [], marker=m, linestyle="", color=c, markeredgecolor=INK, label=phase)
+        Line2D([], [], marker=m, linestyle="", color=c, markeredgecolor=EDGE, label=phase)
         for phase, (m, c) in zip(PHASES, MARKS, strict=True)
     ]
     axes.legend(handles=handles, loc="lower right")
@@ -76,7 +77,7 @@ def _panel(axes: Axes, result: Result) -> None:
 
 def _point(row: OperatorRow) -> _Point:
     intensity = row.steps / row.dram_bytes if row.dram_bytes else math.inf
-    return _Point(row.name, row.phase, intensity, row.steps / row.total_cycles)
+    return _Point(operator_name(row.name), row.phase, intensity, row.steps / row.total_cycles)
 
 
 def _roofs(axes: Axes, result: Result, left: float, right: float) -> None:

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
 
-from accelsim.report.palette import COLOURS, GRID, INK, MUTED, Fill
+from accelsim.report.palette import COLOURS, EDGE, GRID, INK, MUTED, Fill
 
 SINGLE_COLUMN, DOUBLE_COLUMN = 3.4, 7.0  # inches
 PNG_DPI = 220
@@ -92,12 +92,12 @@ def blank(
 
 def bar_style(fill: Fill) -> dict[str, Any]:
     """Return the arguments of a bar filled with ``fill``."""
-    return {"color": fill.colour, "hatch": fill.hatch, "edgecolor": INK}
+    return {"color": fill.colour, "hatch": fill.hatch, "edgecolor": EDGE}
 
 
 def legend_patch(fill: Fill, label: str) -> Patch:
     """Return the key of a legend for ``fill``."""
-    return Patch(facecolor=fill.colour, hatch=fill.hatch, edgecolor=INK, label=label)
+    return Patch(facecolor=fill.colour, hatch=fill.hatch, edgecolor=EDGE, label=label)
 
 
 def quiet(axes: Axes) -> None:

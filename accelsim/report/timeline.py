@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from accelsim.report.quantities import operator_name
 from accelsim.result import UNITS, OperatorRow, Result, Segment
 
 TRACKS = (*UNITS, "dram")
@@ -17,12 +18,12 @@ Event = dict[str, Any]
 def timeline_json(result: Result) -> str:
     """Return the trace-event JSON of ``result``; times are microseconds at the design's clock."""
     excerpts = list(dict.fromkeys(segment.excerpt for segment in result.timeline))
-    shapes = {(row.phase, row.name): row for row in result.operators}
+    shapes = {(row.phase, operator_name(row.name)): row for row in result.operators}
     events: list[Event] = []
     for segment in result.timeline:
         process = excerpts.index(segment.excerpt)
         phase = 0 if segment.excerpt == "prefill" else 1
-        details = _details(shapes.get((phase, segment.name)), segment)
+        details = _details(shapes.get((phase, operator_name(segment.name))), segment)
         events += _events(segment, process, details, result.clock_mhz)
     events.sort(key=lambda event: (event["pid"], event["tid"], event["ts"]))
     content = {

@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from accelsim.report.bars import beside
 from accelsim.report.palette import ACCENT, GRID, INK, MUTED, P0, P1, P3, Fill
-from accelsim.report.quantities import digits, percent, quantity, scale, times
+from accelsim.report.quantities import percent, quantity, scale, span, times
 from accelsim.report.style import DOUBLE_COLUMN, Picture, bar_style, blank, legend_patch, quiet
 from accelsim.report.summary import JOULES_PER_PJ
 from accelsim.result import PHASES, STEPS, Comparison, Floats, Gain, Result, WaterfallRow
@@ -111,7 +111,7 @@ def _compare_panel(axes: Axes, rows: Sequence[WaterfallRow], tokens: int) -> Non
 def _ratio_text(row: WaterfallRow) -> str:
     if not np.isfinite(row.ratio):
         return times(row.ratio)
-    return f"{times(row.ratio)} ({digits(row.ratio_low)}–{digits(row.ratio_high)})"
+    return f"{times(row.ratio)} ({span(row.ratio_low, row.ratio_high)})"
 
 
 def gain_figure(comparison: Comparison) -> Picture:

@@ -14,6 +14,7 @@ from pathlib import Path
 from accelsim.errors import UserError
 from accelsim.report.summary import compare_summary, summary
 from accelsim.report.tables import area_csv, energy_csv, json_text, manifest_json, operators_csv
+from accelsim.report.timeline import timeline_json
 from accelsim.result import Comparison, Result
 
 Files = Mapping[str, bytes]
@@ -35,6 +36,42 @@ def write_numbers(result: Result | Comparison, out_dir: str | os.PathLike[str]) 
     for name, design in zip(folder_names(result.results), result.results, strict=True):
         written += write_files(folder / name, number_files(design))
     return written
+
+
+def write_report(result: Result | Comparison, out_dir: str | os.PathLike[str]) -> list[Path]:
+    """Write what is made from the numbers: figures (PNG and SVG), report.html, timeline.json.
+
+    A comparison gives its own page and figures, and a timeline in each design's folder.
+
+    Raises:
+        UserError: the folder or a file cannot be written.
+    """
+    folder = Path(out_dir)
+    if isinstance(result, Result):
+        timeline = {"timeline.json": _encoded(timeline_json(result))}
+        return _write_page(folder, result) + write_files(folder, timeline)
+    written = _write_page(folder, result)
+    for name, design in zip(folder_names(result.results), result.results, strict=True):
+        written += write_files(folder / name, {"timeline.json": _encoded(timeline_json(design))})
+    return written
+
+
+def _write_page(folder: Path, result: Result | Comparison) -> list[Path]:
+    # Matplotlib and jinja2 take longer to import than the numbers take to compute.
+    from accelsim.report.figures import compare_figures, run_figures
+    from accelsim.report.page import compare_page, page
+    from accelsim.report.style import inline, png, svg
+
+    written, pictures = [], []
+    drawn = run_figures(result) if isinstance(result, Result) else compare_figures(result)
+    for picture in drawn:
+        vector = svg(picture)
+        files = {f"{picture.name}.png": png(picture), f"{picture.name}.svg": vector}
+        written += write_files(folder / "figures", files)
+        texts = {"name": picture.name, "title": picture.title, "caption": picture.caption}
+        pictures.append({**texts, "svg": inline(vector)})
+    text = page(result, pictures) if isinstance(result, Result) else compare_page(result, pictures)
+    return written + write_files(folder, {"report.html": _encoded(text)})
 
 
 def number_files(result: Result) -> dict[str, bytes]:

@@ -1,0 +1,139 @@
+"""Runs a network under a recorder: a checkpoint and tokens become a trace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from accelsim.errors import UserError
+from accelsim.functional.checkpoint import EMBEDDING, LM_HEAD, Checkpoint, TernaryWeight
+from accelsim.functional.generate import generate
+from accelsim.functional.network import Network
+from accelsim.functional.network_config import shape_of
+from accelsim.functional.operator_rows import footprint, operator_rows, trace_form
+from accelsim.functional.opportunities import zero_fraction
+from accelsim.functional.recorder import Recorder
+from accelsim.trace import Phase, Trace, WeightSource, Workload
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A trace and the share of each layer in its counts, ``OPERATOR_DTYPE`` [O] per layer."""
+
+    trace: Trace
+    layers: tuple[NDArray[np.void], ...]
+
+
+def trace_network(
+    network: Network,
+    token_ids: ArrayLike,
+    workload: Workload,
+    *,
+    name: str,
+    prefixes: bool = False,
+) -> Trace:
+    """Run the prompt and ``workload.decode`` greedy passes; return the trace of all operands.
+
+    Args:
+        network: What to run.
+        token_ids: Integers [batch, prefill]; a batch holds different texts.
+        workload: Its batch and prefill are those of the tokens.
+        name: Of the network, for the trace.
+        prefixes: Also find the widest running sum of every ternary product.
+
+    Raises:
+        UserError: tokens that do not fit the workload or the network, equal rows in a batch, or
+            positions past the network's longest context.
+    """
+    return record_network(network, token_ids, workload, name=name, prefixes=prefixes).trace
+
+
+def record_network(
+    network: Network,
+    token_ids: ArrayLike,
+    workload: Workload,
+    *,
+    name: str,
+    prefixes: bool = False,
+) -> Recording:
+    """Do what ``trace_network`` does, and keep the counts of each layer apart."""
+    tokens = _check_tokens(np.asarray(token_ids), workload)
+    shape = shape_of(network.config, name)
+    form = trace_form(shape, "ternary")
+    names, rows = operator_rows(shape, workload, form)
+    recorder = Recorder(rows, names, shape.layers, prefixes=prefixes)
+    watcher = _Watcher(recorder, network.checkpoint)
+    generate(
+        network,
+        tokens,
+        workload.decode + 1,
+        observer=watcher,
+        before_pass=watcher.start_pass,
+    )
+    filled = recorder.rows()
+    trace = Trace(
+        network=name,
+        form=form,
+        layers=shape.layers,
+        workload=workload,
+        source=WeightSource(
+            kind="checkpoint",
+            source=name,
+            sha256=network.checkpoint.sha256,
+            zero_fraction=zero_fraction(filled),
+            profile="",
+        ),
+        footprint=footprint(shape, workload, form),
+        names=names,
+        operators=filled,
+    )
+    return Recording(trace, tuple(recorder.layer_rows()))
+
+
+class _Watcher:
+    """Hands what a network reports to a recorder, under the names of a trace."""
+
+    def __init__(self, recorder: Recorder, checkpoint: Checkpoint) -> None:
+        self._recorder = recorder
+        self._checkpoint = checkpoint
+        self._phase = Phase.PREFILL
+
+    def start_pass(self, number: int) -> None:
+        self._phase = Phase.DECODE if number else Phase.PREFILL
+
+    def __call__(self, name: str, layer: int, kind: str, *operands: NDArray[Any]) -> None:
+        prefix = self._phase.name.lower()
+        if kind == "attention":
+            q, k, v, probabilities = operands
+            self._recorder.attention(self._phase, q, k, v, probabilities, layer)
+        elif kind == "lm_head":
+            tensor = EMBEDDING if self._checkpoint.config.tie_embeddings else LM_HEAD
+            self._recorder.dense(f"{prefix}/lm_head", operands[0], self._checkpoint.dense[tensor])
+        else:
+            row = f"{prefix}/{name.rpartition('.')[2]}"
+            weight = self._checkpoint.linears[name]
+            if isinstance(weight, TernaryWeight):
+                self._recorder.linear(row, operands[0], weight, operands[1], layer)
+            else:
+                self._recorder.dense(row, operands[0], weight, layer)
+
+
+def _check_tokens(tokens: NDArray[Any], workload: Workload) -> NDArray[Any]:
+    wanted = (workload.batch, workload.prefill)
+    if tokens.shape != wanted:
+        raise UserError(
+            "tokens do not fit the workload",
+            value=f"{tokens.shape}",
+            allowed=f"expected [batch, prefill] = {wanted}",
+        )
+    if len(np.unique(tokens, axis=0)) != workload.batch:
+        raise UserError(
+            "two sequences of the batch are equal",
+            file="--batch",
+            value=workload.batch,
+            allowed="give every sequence a text of its own",
+        )
+    return tokens
