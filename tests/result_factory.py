@@ -127,7 +127,7 @@ def make_result(design="ternary_os_32x32", fmac=False, decode=DECODE, weight_bit
         "timeline": _timeline(operators),
         "roofline": Roofline(ROWS * ROWS, 256, DRAM_BYTES_PER_CYCLE),
         "notes": ("Operands are synthetic: drawn from profile bitnet-small.",),
-        "manifest": {"versions": {"accelsim": "0.1.0"}, "hashes": {"design": "ab12"}, "seed": 0},
+        "manifest": {"accelsim": "0.1.0", "configs": {"design.yaml": "ab12"}, "seed": 0},
     }
     return Result(**{**fields, **changes})
 

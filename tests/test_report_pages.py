@@ -15,7 +15,15 @@ from accelsim.errors import UserError
 from accelsim.report.figures import run_figures
 from accelsim.report.palette import COLOURS, PALETTE
 from accelsim.report.style import inline, png, svg
-from accelsim.report.terminal import compare_tables, gemm_table, run_tables
+from accelsim.report.terminal import (
+    compare_tables,
+    gemm_table,
+    infer_table,
+    inspect_table,
+    listing_table,
+    mapping_table,
+    run_tables,
+)
 from accelsim.report.timeline import timeline_json
 from accelsim.report.write import write_report
 from accelsim.result import HOWS, Segment
@@ -148,7 +156,10 @@ def test_page_tells_prices_with_sources_marks_and_notes(run_folder):
     assert all(f'<span class="mark">{how}</span>' in html for how in marked)
     assert '<span class="mark">published</span>' not in html
     assert result.notes[0] in words
-    assert "accelsim run ternary_os_32x32.yaml --prefill 256 --decode 64 --batch 1" in words
+    assert (
+        "accelsim run ternary_os_32x32.yaml --network bitnet-b1.58-2b-4t "
+        "--prefill 256 --decode 64 --batch 1 --seed 0"
+    ) in words
 
 
 def test_compare_page_tells_the_gain_and_its_split(compare_folder):
@@ -320,3 +331,35 @@ def test_terminal_shows_a_gemm():
     for words in ("4 x 64 x 32", "1,234 in 2 folds", "8,192", "1.50 nJ", "66.7 %"):
         assert words in text
     assert "DRAM" not in text
+    without = {**gemm, "energy_pj": None, "energy_by_component_pj": None}
+    assert "energy" not in shown(gemm_table(without))
+
+
+def test_terminal_shows_plain_rows_mappings_and_text():
+    rows = [{"name": "[a]", "layers": 1200, "ternary": True}, {"name": "b", "layers": 3}]
+    text = shown(listing_table(rows))
+    assert [line.split() for line in text.splitlines()] == [
+        ["name", "layers", "ternary"],
+        ["[a]", "1,200", "yes"],
+        ["b", "3"],
+    ]
+    assert "0.500" in shown(mapping_table({"a": {"fp16_add": 0.5}, "b": None}))
+    said = {"checkpoint": "c", "sha256": "ff", "tokens": [7, 9], "text": None}
+    assert shown(infer_table(said)).startswith("7 9")
+    quality = {"perplexity": 9.5, "bits_per_character": 1.25, "tokens": 1000}
+    assert "perplexity 9.5" in shown(infer_table({**said, "text": "hi", "quality": quality}))
+
+
+def test_terminal_shows_a_checkpoint():
+    inspected = {
+        "checkpoint": "c",
+        "sha256": "ff",
+        "config": {"layers": 2, "head_bias": None},
+        "linear_weights": 12,
+        "zero_fraction": 0.25,
+        "tensors": [{"name": "q", "shape": [3, 4], "format": "ternary", "zeros": 3}],
+    }
+    text = shown(inspect_table(inspected))
+    assert "3 x 4" in text
+    assert "0.250" in text
+    assert "head bias" not in text

@@ -139,17 +139,33 @@ def energy_by_kind(results: Sequence[Result]) -> Picture:
     """Energy per token by operator kind, designs beside each other."""
     phases = active_phases(results)
     values = {phase: [_kinds(result, phase) for result in results] for phase in phases}
-    kinds = list(dict.fromkeys(k for bars in values.values() for bar in bars for k in bar))
-    kinds.sort(key=lambda kind: -sum(bars[0].get(kind, 0.0) for bars in values.values()))
+    kinds = _largest_kinds([bar for bars in values.values() for bar in bars])
     height = 0.9 + 0.26 * len(kinds) * max(1.0, 0.6 * len(results))
     figure, grid = blank(DOUBLE_COLUMN, height, cols=len(phases), sharey=True)
     for axes, phase in zip(grid[0], phases, strict=True):
-        bars = [[bar.get(kind, 0.0) for kind in kinds] for bar in values[phase]]
+        bars = []
+        for bar in values[phase]:
+            shown = [bar.get(kind, 0.0) for kind in kinds[:-1]]
+            bars.append([*shown, sum(bar.values()) - sum(shown)])
         grouped(axes, [plain_name(k) for k in kinds], bars, "J", "energy per token")
         axes.set_title(PHASES[phase])
     design_legend(figure, results)
-    caption = "Energy per token by kind of operator. Time-shared energy goes by exposed cycles."
+    caption = (
+        "Energy per token by kind of operator. Time-shared energy goes by exposed cycles. Kinds "
+        "below 1 % everywhere are merged in others."
+    )
     return Picture("energy_by_kind", "Energy by kind of operator", caption, figure)
+
+
+def _largest_kinds(bars: Sequence[Mapping[str, float]]) -> list[str]:
+    """Return the kinds that matter in some bar, largest first, then ``others``."""
+    shares: dict[str, float] = {}
+    for bar in bars:
+        whole = sum(bar.values()) or 1.0
+        for kind, joules in bar.items():
+            shares[kind] = max(shares.get(kind, 0.0), joules / whole)
+    kept = [kind for kind, share in shares.items() if share >= SMALLEST_SHARE]
+    return [*sorted(kept, key=lambda kind: -shares[kind]), "others"]
 
 
 def area_figure(results: Sequence[Result]) -> Picture:

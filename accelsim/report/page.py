@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from accelsim.report.palette import CAUSE_FILLS, COMPONENT_FILLS, HOW_FILLS, PALETTE, Fill
 from accelsim.report.quantities import (
+    MISSING,
     digits,
     interval,
     operator_name,
@@ -26,6 +27,7 @@ from accelsim.report.summary import (
     MM2_PER_UM2,
     compare_summary,
     plain,
+    price_share,
     ratio,
     summary,
     utilisation,
@@ -112,17 +114,32 @@ def _render(template: str, context: Context) -> str:
 
 
 def _shared(results: Sequence[Result], pictures: Iterable[Context]) -> Context:
-    versions = results[0].manifest.get("versions")
-    version = versions.get("accelsim", "") if isinstance(versions, Mapping) else ""
+    version = results[0].manifest.get("accelsim", "")
     return {
         "marked_hows": MARKED_HOWS,
-        "notes": list(dict.fromkeys(note for result in results for note in result.notes)),
+        "notes": [*_weak_notes(results), *dict.fromkeys(n for r in results for n in r.notes)],
         "pictures": {p["name"]: {**p, "svg": Markup(p["svg"])} for p in pictures},
         "prices": _price_rows(results),
         "words": WORDS,
         "footer": f"accelsim {version}, full accounting. Numbers: the JSON and CSV files beside "
         "this page. Timeline: open timeline.json in a trace viewer.",
     }
+
+
+def _weak_notes(results: Sequence[Result]) -> Iterator[str]:
+    """Yield one sentence for each design whose energy rests on weak evidence."""
+    for result in results:
+        shares = price_share(result)
+        weak = sum(shares[how] for how in MARKED_HOWS)
+        if weak < SMALLEST_PART:
+            continue
+        rows = [row for row in _price_rows([result]) if row["price"].how in MARKED_HOWS]
+        price, share = rows[0]["price"], rows[0]["share"]
+        lead = f"{result.design}: " if len(results) > 1 else ""
+        yield (
+            f"{lead}{percent(weak)} of the energy rests on prices that are composed, extrapolated "
+            f"or unverified, {percent(share)} on {price.name} alone ({price.how})."
+        )
 
 
 def _ran(designs: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -277,7 +294,10 @@ def _operators(result: Result) -> list[Context]:
 
 def _gain(candidate: str, gain: Context, ran: Sequence[str]) -> Context:
     phases = [{"name": name, **gain[name]} for name in ran]
-    return {"candidate": candidate, **gain, "phases": phases}
+    whole = gain["total"]
+    inverse = times(1 / whole) if whole else MISSING
+    verdict = f"needs {inverse} the energy of the baseline" if whole is None or whole < 1 else ""
+    return {"candidate": candidate, **gain, "phases": phases, "verdict": verdict}
 
 
 def _side_by_side(designs: Sequence[Context], ran: Sequence[str]) -> Iterator[Context]:
@@ -360,14 +380,19 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
 
 def _command(results: Sequence[Result]) -> str:
     """Return the command that repeats the run: as it was given, else put together."""
-    given = results[0].manifest.get("command")
+    first = results[0]
+    given = first.manifest.get("command")
     if given:
         return given if isinstance(given, str) else shlex.join(map(str, given))
-    w = results[0].workload
-    verb = "run" if len(results) == 1 else "compare"
-    designs = " ".join(shlex.quote(f"{result.design}.yaml") for result in results)
-    options = f"--prefill {w['prefill']} --decode {w['decode']} --batch {w['batch']}"
-    return f"accelsim {verb} {designs} {options}"
+    shapes = first.weights.get("kind") == "synthetic"
+    words = ["accelsim", "run" if len(results) == 1 else "compare"]
+    words += [f"{result.design}.yaml" for result in results]
+    words += ["--network" if shapes else "--checkpoint", first.network]
+    for key in ("prefill", "decode", "batch"):
+        words += [f"--{key}", str(first.workload[key])]
+    if "seed" in first.manifest:
+        words += ["--seed", str(first.manifest["seed"])]
+    return shlex.join(words)
 
 
 def _yaml(result: Result) -> str:

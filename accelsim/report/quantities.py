@@ -30,9 +30,14 @@ def scale(values: Iterable[float]) -> tuple[float, str]:
 
 
 def quantity(value: float | None, unit: str = "") -> str:
-    """Return ``12.3 mJ`` for 0.0123 and ``J``; ``n/a`` for None and for what is not finite."""
+    """Return ``12.3 mJ`` for 0.0123 and ``J``; ``n/a`` for None and for what is not finite.
+
+    A count or rate without a unit takes a prefix from 1000 on only.
+    """
     if value is None or not math.isfinite(value):
         return MISSING
+    if not unit and abs(value) < 1:
+        return digits(value)
     step, prefix = scale([value])
     return f"{digits(value / step)} {prefix}{unit}".strip()
 

@@ -16,7 +16,7 @@ from accelsim.report.style import DOUBLE_COLUMN, Picture, blank
 from accelsim.result import PHASES, OperatorRow, Result
 
 MARKS = (("o", P1), ("^", ACCENT))  # by phase
-NEAR = 0.12  # decades within which two marks share one label
+NEAR = (0.6, 0.2)  # decades in x and y within which two marks share one label
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def _labels(points: Sequence[_Point], edge: float) -> list[tuple[str, float, flo
     for point in points:
         x, y = min(point.intensity, edge), point.rate
         for cx, cy, names in clusters:
-            if abs(math.log10(x / cx)) < NEAR and abs(math.log10(y / cy)) < NEAR:
+            if abs(math.log10(x / cx)) < NEAR[0] and abs(math.log10(y / cy)) < NEAR[1]:
                 names.append(point.name)
                 break
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -10,8 +10,16 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from accelsim.report.quantities import interval, percent, plain_name, quantity, times
-from accelsim.report.summary import compare_summary, ratio, summary
+from accelsim.report.quantities import (
+    digits,
+    interval,
+    percent,
+    plain_name,
+    quantity,
+    span,
+    times,
+)
+from accelsim.report.summary import JOULES_PER_PJ, compare_summary, ratio, summary
 from accelsim.result import CAUSES, MARKED_HOWS, PHASES, Comparison, Result
 
 BAR_WIDTH = 16
@@ -50,7 +58,8 @@ def gemm_table(gemm: Mapping[str, Any]) -> RenderableType:
     head.add_row("cycles", f"{cycles:,} in {gemm['folds']:,} folds")
     for name, share in gemm["utilisation"].items():
         head.add_row(f"{name} utilisation", percent(share))
-    head.add_row("energy", quantity(gemm["energy_pj"] * 1e-12, "J"))
+    if gemm["energy_pj"] is not None:
+        head.add_row("energy", _gemm_energy(gemm))
     split = _table("cycles", ("", "cycles", "share", ""))
     for cause, value in gemm["cycles_by_cause"].items():
         _add(split, (plain_name(cause), f"{value:,}", *_share(value, cycles)))
@@ -58,11 +67,80 @@ def gemm_table(gemm: Mapping[str, Any]) -> RenderableType:
     for name, value in gemm["counts"].items():
         _add(counts, (plain_name(name), f"{value:,}"))
     energy = _table("energy", ("", "energy", "share", ""))
-    for name, picojoules in gemm["energy_by_component_pj"].items():
+    for name, picojoules in (gemm["energy_by_component_pj"] or {}).items():
         if picojoules:
-            joules = quantity(picojoules * 1e-12, "J")
+            joules = quantity(picojoules * JOULES_PER_PJ, "J")
             _add(energy, (plain_name(name), joules, *_share(picojoules, gemm["energy_pj"])))
-    return _spaced([head, split, counts, energy])
+    return _spaced([head, split, counts, *([energy] if energy.row_count else [])])
+
+
+def _gemm_energy(gemm: Mapping[str, Any]) -> str:
+    text = quantity(gemm["energy_pj"] * JOULES_PER_PJ, "J")
+    if "energy_low_pj" not in gemm:
+        return text
+    ends = (gemm["energy_low_pj"] * JOULES_PER_PJ, gemm["energy_high_pj"] * JOULES_PER_PJ)
+    return f"{text} ({interval(*ends, 'J')})"
+
+
+def infer_table(result: Mapping[str, Any]) -> RenderableType:
+    """Return what the functional model said: the new text or tokens, and the quality."""
+    parts: list[RenderableType] = []
+    if "tokens" in result:
+        said = (
+            result["text"] if result["text"] is not None else " ".join(map(str, result["tokens"]))
+        )
+        parts.append(Text(said))
+    if "quality" in result:
+        parts.append(_quality(result["quality"]))
+    source = f"{result['checkpoint']}, sha256 {result['sha256'][:16]}"
+    return _spaced([*parts, Text(source, style="dim")])
+
+
+def inspect_table(result: Mapping[str, Any]) -> RenderableType:
+    """Return a checkpoint: its shape, then one line per linear layer."""
+    config = {key: value for key, value in result["config"].items() if value is not None}
+    head = {
+        "checkpoint": result["checkpoint"],
+        "sha256": result["sha256"],
+        **config,
+        "linear weights": result["linear_weights"],
+        "zero fraction": result["zero_fraction"],
+    }
+    tensors = [{**row, "shape": " x ".join(map(str, row["shape"]))} for row in result["tensors"]]
+    return _spaced([mapping_table(head), listing_table(tensors)])
+
+
+def listing_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Return plain rows as a table; numbers stand to the right."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in columns:
+        numbers = all(isinstance(row.get(column, 0), int | float) for row in rows)
+        table.add_column(escape(plain_name(column)), justify="right" if numbers else "left")
+    for row in rows:
+        _add(table, tuple(_cell(row.get(column)) for column in columns))
+    return table
+
+
+def mapping_table(mapping: Mapping[str, Any]) -> RenderableType:
+    """Return a nested mapping as lines of key and value."""
+    table = Table.grid(padding=(0, 2))
+    for key, value in mapping.items():
+        if isinstance(value, Mapping):
+            table.add_row(escape(plain_name(str(key))), mapping_table(value))
+        else:
+            table.add_row(escape(plain_name(str(key))), escape(_cell(value)))
+    return table
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return digits(value)
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _headline(result: Result) -> Text:
@@ -156,13 +234,13 @@ def _quality(quality: Mapping[str, Any]) -> Text:
 def _evidence(content: Mapping[str, Any], name: str = "") -> Text:
     """Return where the prices come from; weak evidence is marked."""
     lead = f"evidence, by energy ({name}): " if name else "evidence, by energy: "
-    text = Text(lead, style="dim")
+    text = Text(lead)
     shares = [(how, share) for how, share in content["price_share"].items() if share]
     for index, (how, share) in enumerate(shares):
         weak = how in MARKED_HOWS
         comma = ", " if index else ""
         text.append(f"{comma}{'! ' if weak else ''}{how} {percent(share)}",
-                    style="yellow" if weak else "dim")  # fmt: skip
+                    style="yellow" if weak else "")  # fmt: skip
     return text
 
 
@@ -196,7 +274,7 @@ def _waterfall(waterfall: Mapping[str, Any], candidate: str) -> Table:
         cells = [
             cell
             for row in lines
-            for cell in (times(row["ratio"]), interval(row["ratio_low"], row["ratio_high"]))
+            for cell in (times(row["ratio"]), span(row["ratio_low"], row["ratio_high"]))
         ]
         _add(table, (lines[0]["step"], *cells))
     return table
@@ -237,44 +315,3 @@ def _share(part: float, whole: float) -> tuple[str, str]:
     """Return the share as text and as a bar."""
     share = ratio(part, whole)
     return percent(share), "█" * round(BAR_WIDTH * (share or 0.0))
-
-
-def mapping_table(content: Mapping[str, Any]) -> RenderableType:
-    """Return a flat mapping as two columns; nested mappings become dotted keys."""
-    table = _table("", ("", ""))
-    for key, value in _flat(content):
-        _add(table, (key, f"{value:,.6g}" if isinstance(value, float) else f"{value}"))
-    return table
-
-
-def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in content.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def listing_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
-    """Return rows of equal keys as a table."""
-    table = _table("", tuple(rows[0]) if rows else ("nothing ships",))
-    for row in rows:
-        _add(table, tuple(f"{value}" for value in row.values()))
-    return table
-
-
-def infer_table(content: Mapping[str, Any]) -> RenderableType:
-    """Return generated text and quality of ``infer``."""
-    parts: list[RenderableType] = []
-    if "tokens" in content:
-        text = content["text"]
-        parts.append(Text(text if text is not None else " ".join(map(str, content["tokens"]))))
-    if "quality" in content:
-        parts.append(_quality(content["quality"]))
-    return _spaced(parts)
-
-
-def inspect_table(content: Mapping[str, Any]) -> RenderableType:
-    """Return what a checkpoint is made of, a row per linear layer."""
-    head = {key: value for key, value in content.items() if key != "tensors"}
-    return _spaced([mapping_table(head), listing_table(content["tensors"])])

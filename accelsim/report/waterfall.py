@@ -156,9 +156,12 @@ def _gain_bar(axes: Axes, place: int, gain: Gain, key: str) -> None:
 def _gain_axis(axes: Axes, names: Sequence[str]) -> None:
     axes.set_xscale("log")
     low, high = axes.get_xlim()
-    axes.set_xlim(low * 0.95, high**1.6 * 1.6 if high > 1 else 4)
+    low, high = low * 0.95, high**1.6 * 1.6 if high > 1 else 4.0
+    axes.set_xlim(low, high)
     axes.axvline(1, color=INK, linewidth=0.8)
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_locator(
+        LogLocator(subs=(1, 2, 5) if high / low > 10 else (1, 1.5, 2, 3, 5, 7))
+    )
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_yticks(range(len(names)), names)
