@@ -15,8 +15,8 @@ from accelsim.functional.counts import (
     bf16_words,
     causal_nonzero_pairs,
     code_words,
+    lay_out_magnitudes,
     nonzero_pairs,
-    packed_magnitudes,
     stored_words,
     tally_activations,
     tally_dense,
@@ -51,7 +51,7 @@ def bits_of(x: np.ndarray) -> np.ndarray:
 
 
 def magnitudes_of(weights: np.ndarray) -> np.ndarray:
-    return packed_magnitudes(TernaryWeight(pack(weights), np.float32(1)))
+    return lay_out_magnitudes(TernaryWeight(pack(weights), np.float32(1)))
 
 
 def changes(first: np.ndarray, second: np.ndarray) -> tuple[int, int, int]:
