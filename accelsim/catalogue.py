@@ -57,9 +57,9 @@ def _networks() -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     root = locate.shipped(locate.NETWORKS)
     for path in sorted(root.glob("*/config.json")):
-        from accelsim.functional.network_config import read_network_config
+        from accelsim.functional.checkpoint_config import read_checkpoint_config
 
-        shape = read_network_config(path)
+        shape = read_checkpoint_config(path)
         rows.append(
             {
                 "name": path.parent.name,

@@ -186,7 +186,7 @@ def _checkpoint_source(
     text: Path | None,
 ) -> Source:
     from accelsim.functional.checkpoint import read_checkpoint
-    from accelsim.functional.network_config import shape_of
+    from accelsim.functional.checkpoint_config import shape_of
 
     checkpoint = read_checkpoint(folder)
     name = folder.resolve().name

@@ -19,7 +19,7 @@ from checkpoint_factory import (
 
 from accelsim.errors import UserError
 from accelsim.functional.checkpoint import read_checkpoint
-from accelsim.functional.network_config import read_network_config
+from accelsim.functional.checkpoint_config import read_checkpoint_config
 
 TINY = Path(__file__).parent / "golden" / "bitnet_tiny"
 Q = "model.layers.0.self_attn.q_proj"
@@ -35,7 +35,7 @@ def refused(path, *parts):
 
 
 def test_the_config_is_read_as_written():
-    config = read_network_config(TINY / "config.json")
+    config = read_checkpoint_config(TINY / "config.json")
     assert (config.vocab_size, config.hidden_size, config.intermediate_size) == (256, 128, 344)
     assert (config.layers, config.heads, config.kv_heads, config.head_dim) == (2, 4, 2, 32)
     assert (config.rope_theta, config.rms_eps, config.max_positions) == (500000.0, 1e-5, 256)

@@ -321,7 +321,7 @@ def test_no_kernel_fuses_a_multiply_and_an_add(tmp_path):
 IMPORTS = """
 import sys, warnings
 warnings.simplefilter("error")
-import accelsim.functional, accelsim.functional.network_config, accelsim.functional.weights_file
+import accelsim.functional, accelsim.functional.checkpoint_config, accelsim.functional.weights_file
 assert "numba" not in sys.modules
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")

@@ -9,9 +9,9 @@ import pytest
 
 from accelsim.errors import UserError
 from accelsim.functional.checkpoint import read_checkpoint
+from accelsim.functional.checkpoint_config import shape_of
 from accelsim.functional.measure import measure_form
 from accelsim.functional.network import Network
-from accelsim.functional.network_config import shape_of
 from accelsim.functional.profile import RATES, OperandProfile, load_profile, save_profile
 from accelsim.functional.synthetic import synthetic_trace
 from accelsim.functional.tracer import Recording, record_network

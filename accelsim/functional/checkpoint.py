@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.errors import UserError, did_you_mean
-from accelsim.functional.network_config import NetworkConfig, read_network_config
+from accelsim.functional.checkpoint_config import CheckpointConfig, read_checkpoint_config
 from accelsim.functional.weights_file import StoredTensor, WeightsFile, open_weights_file
 
 _FLOATS = ("BF16", "F16", "F32")
@@ -34,7 +34,7 @@ class TernaryWeight:
     Attributes:
         packed: uint8 [outputs / 4, inputs], read-only; bits 2i..2i+1 of byte [r, k] hold weight
             [i * outputs / 4 + r, k] plus one.
-        scale: The stored weight scale; `NetworkConfig.linear_class` says how it applies.
+        scale: The stored weight scale; `CheckpointConfig.linear_class` says how it applies.
     """
 
     packed: NDArray[np.uint8]
@@ -99,7 +99,7 @@ class Checkpoint:
     """
 
     path: Path
-    config: NetworkConfig
+    config: CheckpointConfig
     linears: Mapping[str, TernaryWeight | DenseWeight]
     dense: Mapping[str, DenseWeight]
     sha256: str
@@ -125,7 +125,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """
     if not path.is_dir():
         raise UserError("is no folder", file=path, allowed="a checkpoint folder in the HF layout")
-    config = read_network_config(path / "config.json")
+    config = read_checkpoint_config(path / "config.json")
     weights = open_weights_file(path / "model.safetensors")
     places = _check_tensors(weights, config)
     tokenizer = path / "tokenizer.json"
@@ -141,7 +141,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     )
 
 
-def linear_names(config: NetworkConfig) -> dict[str, tuple[int, int]]:
+def linear_names(config: CheckpointConfig) -> dict[str, tuple[int, int]]:
     """Return (outputs, inputs) of every linear by its name, in the order they run."""
     return {
         f"model.layers.{layer}.{name}": shape
@@ -150,7 +150,7 @@ def linear_names(config: NetworkConfig) -> dict[str, tuple[int, int]]:
     }
 
 
-def _dense_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
+def _dense_shapes(config: CheckpointConfig) -> dict[str, tuple[int, ...]]:
     embedding = (config.vocab_size, config.hidden_size)
     shapes: dict[str, tuple[int, ...]] = {EMBEDDING: embedding, FINAL_NORM: (config.hidden_size,)}
     if not config.tie_embeddings:
@@ -161,7 +161,7 @@ def _dense_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _check_tensors(weights: WeightsFile, config: NetworkConfig) -> dict[str, StoredTensor]:
+def _check_tensors(weights: WeightsFile, config: CheckpointConfig) -> dict[str, StoredTensor]:
     """Check every tensor of the file against the config before any of them is mapped."""
     places = {
         name: weights.find(name, shape, _FLOATS) for name, shape in _dense_shapes(config).items()
@@ -181,7 +181,7 @@ def _check_tensors(weights: WeightsFile, config: NetworkConfig) -> dict[str, Sto
 
 
 def _read_linears(
-    weights: WeightsFile, places: Mapping[str, StoredTensor], config: NetworkConfig
+    weights: WeightsFile, places: Mapping[str, StoredTensor], config: CheckpointConfig
 ) -> dict[str, TernaryWeight | DenseWeight]:
     linears: dict[str, TernaryWeight | DenseWeight] = {}
     for name in linear_names(config):

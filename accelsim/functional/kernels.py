@@ -39,11 +39,11 @@ _i32 = np.int32
 _f32 = np.float32
 # Not a literal 0, for which numba would compile its users a second time.
 _FIRST = np.int64(0)
-_ZERO = np.float32(0.0)
-_ONE = np.float32(1.0)
+ZERO = np.float32(0.0)
+ONE = np.float32(1.0)
 
 # 1.5 * 2**23: added to |x| < 2**22 and taken off again, it rounds x to an integer, halves to even.
-_ROUND = np.float32(12582912.0)
+ROUND = np.float32(12582912.0)
 _LOG2_E = np.float32(math.log2(math.e))
 # ln 2 in two parts; the first has 9 significant bits, so n * _LN2_HIGH is exact for |n| < 2**15.
 _LN2_HIGH = np.float32(355 / 512)
@@ -188,7 +188,7 @@ def _multiply_panel(x: F32, panel: F32, first: int, out: F32) -> None:
     i = 0
     while i < m:
         rows = 4 if i + 4 <= m else 1
-        sums[: rows * PANEL] = _ZERO
+        sums[: rows * PANEL] = ZERO
         if rows == 4:
             _add_four(sums, x[i], x[i + 1], x[i + 2], x[i + 3], panel, _FIRST, k)
         else:
@@ -227,7 +227,7 @@ def dense_bfloat16_row(x: F32, panels: U16, first: int, out: F32) -> None:
     sums = np.empty(PANEL, np.float32)
     operands = x[0]
     for p in range(panels.shape[0]):
-        sums[:] = _ZERO
+        sums[:] = ZERO
         for begin in range(0, k, _CHUNK):
             count = min(_CHUNK, k - begin)
             row = panels[p, begin * PANEL : (begin + count) * PANEL]
@@ -240,7 +240,7 @@ def dense_bfloat16_row(x: F32, panels: U16, first: int, out: F32) -> None:
 
 
 @kernel
-def _sum_lanes(lanes: F32) -> np.float32:
+def sum_lanes(lanes: F32) -> np.float32:
     """Add 16 lanes in the fixed tree."""
     half = LANES // 2
     while half > 0:
@@ -262,11 +262,11 @@ def exponentials(x: F32, largest: np.float32, powers: I32) -> np.float32:
     scale = powers.view(np.float32)
     for t in range(x.shape[0]):
         y = max(x[t] - largest, _EXP_LOWEST)
-        n = (y * _LOG2_E + _ROUND) - _ROUND
+        n = (y * _LOG2_E + ROUND) - ROUND
         r = (y - n * _LN2_HIGH) - n * _LN2_LOW
         p = ((((_E7 * r + _E6) * r + _E5) * r + _E4) * r + _E3) * r + _E2
         powers[t] = max(_i32(_i32(n) + _i32(127)), _i32(0)) << _i32(23)
-        x[t] = (p * r) * r + r + _ONE
+        x[t] = (p * r) * r + r + ONE
     for t in range(x.shape[0]):
         x[t] *= scale[t]
     lanes = np.zeros(LANES, np.float32)
@@ -276,7 +276,7 @@ def exponentials(x: F32, largest: np.float32, powers: I32) -> np.float32:
             lanes[j] += x[t + j]
     for t in range(whole, x.shape[0]):
         lanes[t - whole] += x[t]
-    return _sum_lanes(lanes)
+    return sum_lanes(lanes)
 
 
 @kernel
@@ -296,7 +296,7 @@ def _score_tile(q: F32, keys: F32, last: int, sums: F32, scores: F32) -> None:
     """Write scores [rows, 64 * p] of 1 or 4 queries [rows, d] with the panels p * 64 <= last."""
     rows, d = q.shape
     for p in range(last // PANEL + 1):
-        sums[: rows * PANEL] = _ZERO
+        sums[: rows * PANEL] = ZERO
         if rows == 4:
             _add_four(sums, q[0], q[1], q[2], q[3], keys[p], _FIRST, d)
         else:
@@ -312,7 +312,7 @@ def _value_tile(scores: F32, values: F32, shortest: int, sums: F32, out: F32) ->
     rows = scores.shape[0]
     d = out.shape[1]
     for p in range(values.shape[0]):
-        sums[: rows * PANEL] = _ZERO
+        sums[: rows * PANEL] = ZERO
         panel = values[p]
         if rows == 4:
             _add_four(sums, scores[0], scores[1], scores[2], scores[3], panel, _FIRST, shortest)
@@ -378,106 +378,3 @@ def attention_units(
                 for j in range(d):
                     out[row, i + r, first + j] = queries[r, j]
             i += rows
-
-
-@kernel
-def rms_norm_rows(x: F32, weight: F32, epsilon: np.float32, out: F32) -> None:
-    """Write x / sqrt(mean(x**2) + epsilon) * weight, per row of float32 x [m, n]."""
-    m, n = x.shape
-    lanes = np.empty(LANES, np.float32)
-    whole = n // LANES * LANES
-    for i in range(m):
-        row = x[i]
-        lanes[:] = _ZERO
-        for t in range(0, whole, LANES):
-            for j in range(LANES):
-                lanes[j] += row[t + j] * row[t + j]
-        for t in range(whole, n):
-            lanes[t - whole] += row[t] * row[t]
-        inverse = _ONE / np.sqrt(_sum_lanes(lanes) / _f32(n) + epsilon)
-        for t in range(n):
-            out[i, t] = (row[t] * inverse) * weight[t]
-
-
-@kernel
-def quantise_rows(x: F32, codes: I8, scales: F32) -> None:
-    """Write int8 codes [m, k] of float32 x [m, k] and the factor 127 / max|x| of each row."""
-    m, k = x.shape
-    for i in range(m):
-        row = x[i]
-        largest = _f32(1e-5)
-        for t in range(k):
-            largest = max(largest, abs(row[t]))
-        scale = _f32(127.0) / largest
-        scales[i] = scale
-        for t in range(k):
-            rounded = (row[t] * scale + _ROUND) - _ROUND
-            codes[i, t] = _i32(min(max(rounded, _f32(-128.0)), _f32(127.0)))
-
-
-@kernel
-def dequantise_rows(
-    accumulators: I32, scales: F32, weight_scale: np.float32, multiplies: bool, out: F32
-) -> None:
-    """Write acc / scale * weight_scale, or acc / (scale * weight_scale), as float32 [m, n]."""
-    m, n = accumulators.shape
-    for i in range(m):
-        if multiplies:
-            scale = scales[i]
-            for t in range(n):
-                out[i, t] = _f32(accumulators[i, t]) / scale * weight_scale
-        else:
-            scale = scales[i] * weight_scale
-            for t in range(n):
-                out[i, t] = _f32(accumulators[i, t]) / scale
-
-
-@kernel
-def rotate_rows(x: F32, positions: I64, cosines: F32, sines: F32) -> None:
-    """Rotate every head of x [m, heads * d] in place; row i stands at positions[i], int64.
-
-    cosines, sines [positions, d / 2]. Elements j and j + d / 2 of a head form a pair.
-    """
-    m, width = x.shape
-    half = cosines.shape[1]
-    for i in range(m):
-        cosine = cosines[positions[i]]
-        sine = sines[positions[i]]
-        for head in range(0, width, 2 * half):
-            low = x[i, head : head + half]
-            high = x[i, head + half : head + 2 * half]
-            for j in range(half):
-                a = low[j]
-                b = high[j]
-                low[j] = a * cosine[j] - b * sine[j]
-                high[j] = b * cosine[j] + a * sine[j]
-
-
-@kernel
-def append_rows(k: F32, v: F32, start: int, keys: F32, values: F32) -> None:
-    """Write k, v [b * p, kv_heads * d] at positions start .. start + p of the cache's panels.
-
-    keys [b, kv_heads, c / 64, d * 64]; values [b, kv_heads, d / 64 rounded up, c * 64].
-    """
-    m, width = k.shape
-    batch, heads = keys.shape[:2]
-    count = m // batch
-    d = width // heads
-    for i in range(m):
-        row = i // count
-        at = start + i % count
-        for head in range(heads):
-            panel = keys[row, head, at // PANEL]
-            for j in range(d):
-                panel[j * PANEL + at % PANEL] = k[i, head * d + j]
-                values[row, head, j // PANEL, at * PANEL + j % PANEL] = v[i, head * d + j]
-
-
-@kernel
-def relu2_gate_rows(gate: F32, up: F32, out: F32) -> None:
-    """Write max(gate, 0)**2 * up, float32 [m, n]."""
-    m, n = gate.shape
-    for i in range(m):
-        for t in range(n):
-            positive = max(gate[i, t], _ZERO)
-            out[i, t] = (positive * positive) * up[i, t]

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.errors import UserError
-from accelsim.functional.network_config import NetworkConfig
+from accelsim.functional.checkpoint_config import CheckpointConfig
 from accelsim.functional.operators import PANEL, Floats, append_positions
 
 
@@ -23,7 +23,7 @@ class KVCache:
         length: Positions held, the same for every row.
     """
 
-    def __init__(self, config: NetworkConfig, batch: int, capacity: int) -> None:
+    def __init__(self, config: CheckpointConfig, batch: int, capacity: int) -> None:
         if not 1 <= capacity <= config.max_positions:
             allowed = f"allowed: 1 to {config.max_positions}, the network's longest context"
             raise UserError("no number of positions", value=capacity, allowed=allowed)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.functional import kernels, ternary_tiles
+from accelsim.functional import kernels, row_kernels, ternary_tiles
 from accelsim.functional.checkpoint import widen
 from accelsim.functional.threads import Threads
 from accelsim.kernels import cpu_has
@@ -60,7 +60,7 @@ def quantise(x: Floats, threads: Threads) -> Quantised:
     scales = np.empty(x.shape[0], np.float32)
 
     def rows(begin: int, end: int) -> None:
-        kernels.quantise_rows(x[begin:end], codes[begin:end], scales[begin:end])
+        row_kernels.quantise_rows(x[begin:end], codes[begin:end], scales[begin:end])
 
     threads.split(rows, m, _ELEMENT_COST * x.size)
     return Quantised(codes, scales)
@@ -136,7 +136,7 @@ def dequantise(
     out = np.empty((m, n), np.float32)
 
     def rows(begin: int, end: int) -> None:
-        kernels.dequantise_rows(
+        row_kernels.dequantise_rows(
             accumulators[begin:end], scales[begin:end], weight_scale, multiplies, out[begin:end]
         )
 
@@ -212,7 +212,7 @@ def rms_norm(x: Floats, weight: Floats, epsilon: float, threads: Threads) -> Flo
     out = np.empty(x.shape, np.float32)
 
     def rows(begin: int, end: int) -> None:
-        kernels.rms_norm_rows(x[begin:end], weight, np.float32(epsilon), out[begin:end])
+        row_kernels.rms_norm_rows(x[begin:end], weight, np.float32(epsilon), out[begin:end])
 
     threads.split(rows, m, _ELEMENT_COST * x.size)
     return out
@@ -240,7 +240,7 @@ def rotate(
         raise ValueError(f"rows of {k} or their positions do not fit tables {cosines.shape}")
 
     def rows(begin: int, end: int) -> None:
-        kernels.rotate_rows(x[begin:end], positions[begin:end], cosines, sines)
+        row_kernels.rotate_rows(x[begin:end], positions[begin:end], cosines, sines)
 
     threads.split(rows, m, _ELEMENT_COST * x.size)
 
@@ -264,7 +264,7 @@ def append_positions(k: Floats, v: Floats, start: int, keys: Floats, values: Flo
     _check("values", values, _FLOATS, (batch, kv_heads, -(-d // PANEL), blocks * PANEL * PANEL))
     if m % batch or start + m // batch > blocks * PANEL:
         raise ValueError(f"{m} rows behind {start} positions do not fit keys {keys.shape}")
-    kernels.append_rows(k, v, start, keys, values)
+    row_kernels.append_rows(k, v, start, keys, values)
 
 
 def attend(
@@ -320,7 +320,7 @@ def relu2_gate(gate: Floats, up: Floats, threads: Threads) -> Floats:
     out = np.empty(gate.shape, np.float32)
 
     def rows(begin: int, end: int) -> None:
-        kernels.relu2_gate_rows(gate[begin:end], up[begin:end], out[begin:end])
+        row_kernels.relu2_gate_rows(gate[begin:end], up[begin:end], out[begin:end])
 
     threads.split(rows, m, _ELEMENT_COST * gate.size)
     return out

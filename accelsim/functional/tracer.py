@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from accelsim.errors import UserError
 from accelsim.functional.checkpoint import EMBEDDING, LM_HEAD, Checkpoint, TernaryWeight
+from accelsim.functional.checkpoint_config import shape_of
 from accelsim.functional.generate import generate
 from accelsim.functional.network import Network
-from accelsim.functional.network_config import shape_of
 from accelsim.functional.operator_rows import footprint, operator_rows, trace_form
 from accelsim.functional.opportunities import zero_fraction
 from accelsim.functional.recorder import Recorder

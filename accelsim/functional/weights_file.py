@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.errors import UserError, did_you_mean
-from accelsim.functional.network_config import parse_json_object
+from accelsim.functional.checkpoint_config import parse_json_object
 
 # numpy has no bfloat16: its bit patterns are held as uint16.
 DTYPES: Mapping[str, np.dtype[Any]] = MappingProxyType(

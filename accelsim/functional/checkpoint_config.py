@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from accelsim.config import NetworkConfig as NetworkShape
+from accelsim.config import NetworkConfig
 from accelsim.errors import UserError
 
 LinearClass = Literal["autobitlinear", "bitlinear"]
@@ -19,7 +19,7 @@ _LARGEST_COUNT = 1 << 24
 
 
 @dataclass(frozen=True)
-class NetworkConfig:
+class CheckpointConfig:
     """A decoder-only network of the BitNet b1.58 2B4T architecture.
 
     Attributes:
@@ -80,7 +80,7 @@ class NetworkConfig:
         }
 
 
-def read_network_config(path: Path) -> NetworkConfig:
+def read_checkpoint_config(path: Path) -> CheckpointConfig:
     """Read and check an HF ``config.json``.
 
     Keys that do not bear on inference are ignored, as HF writes dozens of them; a key that changes
@@ -98,7 +98,7 @@ def read_network_config(path: Path) -> NetworkConfig:
     kv_heads = table.integer("num_key_value_heads", 1, heads)
     vocab = table.integer("vocab_size", 1, _LARGEST_COUNT)
     linear_class = _linear_class(table)
-    config = NetworkConfig(
+    config = CheckpointConfig(
         vocab_size=vocab,
         hidden_size=hidden,
         intermediate_size=table.integer("intermediate_size", 1, _LARGEST_WIDTH),
@@ -119,9 +119,9 @@ def read_network_config(path: Path) -> NetworkConfig:
     return config
 
 
-def shape_of(config: NetworkConfig, name: str) -> NetworkShape:
+def shape_of(config: CheckpointConfig, name: str) -> NetworkConfig:
     """Return what a trace needs of a network: its shape under the schema of network files."""
-    return NetworkShape(
+    return NetworkConfig(
         name=name,
         source="config.json",
         ternary=config.ternary,
@@ -138,7 +138,7 @@ def shape_of(config: NetworkConfig, name: str) -> NetworkShape:
     )
 
 
-def _check_divisions(table: _Table, config: NetworkConfig) -> None:
+def _check_divisions(table: _Table, config: CheckpointConfig) -> None:
     if config.heads * config.head_dim != config.hidden_size:
         product = f"num_attention_heads * head_dim = {config.heads} * {config.head_dim}"
         raise table.error("hidden_size", f"differs from {product}", config.hidden_size, "equal")

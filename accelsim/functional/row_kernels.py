@@ -1,0 +1,114 @@
+"""Compiled loops over rows: norms, casts, rotation, cache, gate. Orders as in `kernels`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from accelsim.functional.kernels import F32, I8, I32, I64, LANES, ONE, PANEL, ROUND, ZERO, sum_lanes
+from accelsim.kernels import kernel
+
+_f32 = np.float32
+_i32 = np.int32
+
+
+@kernel
+def rms_norm_rows(x: F32, weight: F32, epsilon: np.float32, out: F32) -> None:
+    """Write x / sqrt(mean(x**2) + epsilon) * weight, per row of float32 x [m, n]."""
+    m, n = x.shape
+    lanes = np.empty(LANES, np.float32)
+    whole = n // LANES * LANES
+    for i in range(m):
+        row = x[i]
+        lanes[:] = ZERO
+        for t in range(0, whole, LANES):
+            for j in range(LANES):
+                lanes[j] += row[t + j] * row[t + j]
+        for t in range(whole, n):
+            lanes[t - whole] += row[t] * row[t]
+        inverse = ONE / np.sqrt(sum_lanes(lanes) / _f32(n) + epsilon)
+        for t in range(n):
+            out[i, t] = (row[t] * inverse) * weight[t]
+
+
+@kernel
+def quantise_rows(x: F32, codes: I8, scales: F32) -> None:
+    """Write int8 codes [m, k] of float32 x [m, k] and the factor 127 / max|x| of each row."""
+    m, k = x.shape
+    for i in range(m):
+        row = x[i]
+        largest = _f32(1e-5)
+        for t in range(k):
+            largest = max(largest, abs(row[t]))
+        scale = _f32(127.0) / largest
+        scales[i] = scale
+        for t in range(k):
+            rounded = (row[t] * scale + ROUND) - ROUND
+            codes[i, t] = _i32(min(max(rounded, _f32(-128.0)), _f32(127.0)))
+
+
+@kernel
+def dequantise_rows(
+    accumulators: I32, scales: F32, weight_scale: np.float32, multiplies: bool, out: F32
+) -> None:
+    """Write acc / scale * weight_scale, or acc / (scale * weight_scale), as float32 [m, n]."""
+    m, n = accumulators.shape
+    for i in range(m):
+        if multiplies:
+            scale = scales[i]
+            for t in range(n):
+                out[i, t] = _f32(accumulators[i, t]) / scale * weight_scale
+        else:
+            scale = scales[i] * weight_scale
+            for t in range(n):
+                out[i, t] = _f32(accumulators[i, t]) / scale
+
+
+@kernel
+def rotate_rows(x: F32, positions: I64, cosines: F32, sines: F32) -> None:
+    """Rotate every head of x [m, heads * d] in place; row i stands at positions[i], int64.
+
+    cosines, sines [positions, d / 2]. Elements j and j + d / 2 of a head form a pair.
+    """
+    m, width = x.shape
+    half = cosines.shape[1]
+    for i in range(m):
+        cosine = cosines[positions[i]]
+        sine = sines[positions[i]]
+        for head in range(0, width, 2 * half):
+            low = x[i, head : head + half]
+            high = x[i, head + half : head + 2 * half]
+            for j in range(half):
+                a = low[j]
+                b = high[j]
+                low[j] = a * cosine[j] - b * sine[j]
+                high[j] = b * cosine[j] + a * sine[j]
+
+
+@kernel
+def append_rows(k: F32, v: F32, start: int, keys: F32, values: F32) -> None:
+    """Write k, v [b * p, kv_heads * d] at positions start .. start + p of the cache's panels.
+
+    keys [b, kv_heads, c / 64, d * 64]; values [b, kv_heads, d / 64 rounded up, c * 64].
+    """
+    m, width = k.shape
+    batch, heads = keys.shape[:2]
+    count = m // batch
+    d = width // heads
+    for i in range(m):
+        row = i // count
+        at = start + i % count
+        for head in range(heads):
+            panel = keys[row, head, at // PANEL]
+            for j in range(d):
+                panel[j * PANEL + at % PANEL] = k[i, head * d + j]
+                values[row, head, j // PANEL, at * PANEL + j % PANEL] = v[i, head * d + j]
+
+
+@kernel
+def relu2_gate_rows(gate: F32, up: F32, out: F32) -> None:
+    """Write max(gate, 0)**2 * up, float32 [m, n]."""
+    m, n = gate.shape
+    for i in range(m):
+        for t in range(n):
+            positive = max(gate[i, t], ZERO)
+            out[i, t] = (positive * positive) * up[i, t]
