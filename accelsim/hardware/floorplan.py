@@ -11,6 +11,7 @@ from accelsim.formats import lookup_format, lookup_packing
 from accelsim.hardware.design import ARRAY, MAC, unit_pe
 from accelsim.hardware.memory import banks_for_bandwidth, sram_bank
 from accelsim.hardware.pe import PE
+from accelsim.hardware.registers import operand_register_bits, sum_register_bits
 from accelsim.hardware.technology import Price, Technology
 
 LOGIC, MACRO = "logic", "macro"  # logic is placed at a density, macros are as large as they are
@@ -175,11 +176,17 @@ def _unit_parts(
         (
             "accumulator",
             "accumulator registers",
-            pes * _accumulator_bits(unit, pe),
+            sum_register_bits(unit, pe),
             "register.area",
             None,
         ),
-        ("operand_registers", "operand registers", _operand_bits(unit, pe), "register.area", None),
+        (
+            "operand_registers",
+            "operand registers",
+            operand_register_bits(unit, pe),
+            "register.area",
+            None,
+        ),
         (
             "reduction",
             "k-fold adders",
@@ -197,25 +204,6 @@ def _unit_parts(
                 count,
                 technology.price(price, bits),
             )
-
-
-def _accumulator_bits(unit: ArrayConfig, pe: PE) -> int:
-    """Bits of a PE's sum: the register, its pipeline, and the drain chain of os and dot."""
-    latency = unit.latency or pe.latency
-    drain = 1 if unit.dataflow == "os" else 0
-    return unit.accumulator.bits * (latency + drain)
-
-
-def _operand_bits(unit: ArrayConfig, pe: PE) -> int:
-    """Bits of all operand registers of a unit; held operands are double buffered on overlap."""
-    activation, weight = lookup_format(pe.activation).bits, lookup_format(pe.weight).bits
-    if unit.organisation == "dot_product":
-        return (unit.rows * activation + unit.cols * weight) * unit.lanes
-    latency = unit.latency or pe.latency
-    # A second held operand waits in a shadow; with latency it travels through L registers instead.
-    shadow = max(2, latency) if unit.overlap else 1
-    held = {"os": (1, 1), "ws": (1, shadow), "is": (shadow, 1)}[unit.dataflow]
-    return unit.rows * unit.cols * (activation * held[0] + weight * held[1])
 
 
 def _edge_parts(config: DesignConfig, technology: Technology) -> Iterator[Part]:
