@@ -42,7 +42,7 @@ def kernel(function: Function) -> Function:
     """
     numba = _numba()
     folder = cache_folder()
-    options = {"nogil": True, "fastmath": False, "error_model": "numpy"}
+    options = {"nogil": True, "fastmath": False, "error_model": "numpy", "no_cfunc_wrapper": True}
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = "" if folder is None else str(folder)
     try:

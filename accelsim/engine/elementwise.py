@@ -3,111 +3,139 @@
 from __future__ import annotations
 
 from accelsim.engine.columns import BUSY_MEMORY, BUSY_VECTOR, EXPOSED_VECTOR, MEMORY
+from accelsim.engine.matrix import shape_of
 from accelsim.engine.transfers import (
     bursts,
     bytes_of,
     ceil_div,
     fetched,
     layer_instances,
-    pair_time,
+    overlapped,
+    prefetchable,
     spilled,
 )
 from accelsim.hardware.actions import SHARED, SharedAction
 from accelsim.hardware.design import Resident
 from accelsim.hardware.vector import PRIMITIVES, Primitive
 from accelsim.kernels import kernel
-from accelsim.trace import Kind, Series
+from accelsim.trace import Kind
 
 
 @kernel
-def elementwise(op, machine, unit, layers, passes, kept, totals, credit, recipes, cycles, counts):
-    """Evaluate an operator of the vector unit; returns the DRAM-idle cycles of an instance."""
+def elementwise(op, machine, unit, layers, passes, kept, totals, lead, recipes, cycles, counts):
+    """Evaluate an operator of the vector unit; return the lead it leaves to the next one."""
     recipe = recipes[op.kind]
-    per_layer = layer_instances(op, layers, passes)
+    group = layer_instances(op, layers, passes)
+    groups = op.repeat // group
     free = op.kind == Kind.DEQUANTISE and machine.scale_on_drain == 1
     hidden = free or (op.kind == Kind.ABSMAX and machine.absmax_on_write == 1)
-    idle = 0
+    left = 0
     for member in range(op.series_count):
-        n = op.n + (op.series_step * member if op.series == Series.N else 0)
-        elements = op.m * n
-        if op.causal == 1:
-            elements = op.m * (op.m + 1) // 2
-        read_bits, write_bits = _element_bits(op, machine, unit, recipe)
-        scores = op.kind == Kind.SOFTMAX
-        on_dram = not scores and spilled(
-            machine, bytes_of(elements * per_layer, machine.activation_bits)
-        )
-        moved_in, moved_out = _elementwise_dram(
-            op, machine, kept, totals, passes, n, elements, read_bits, write_bits, on_dram, hidden
-        )
-        slots = elements * recipe[2 * PRIMITIVES]
-        slots += op.m * recipe[2 * PRIMITIVES + 1]
-        busy = ceil_div(slots, machine.vector_lanes)
-        busy += recipe[2 * PRIMITIVES + 2] * machine.vector_latency
-        if free:
-            busy = 0
-        elif hidden:
-            busy = ceil_div(op.m * recipe[2 * PRIMITIVES + 1], machine.vector_lanes)
-            busy += machine.vector_latency
-        moved = bursts(moved_in, machine.burst) + bursts(moved_out, machine.burst)
-        total, transfer = pair_time(busy, moved, 0, credit, machine.dram_bytes_per_cycle, cycles)
-        idle = max(total - transfer, 0)
+        m, _, n = shape_of(op, member)
+        elements = m * (m + 1) // 2 if op.causal == 1 else m * n
+        table = _table_bytes(op, machine, kept, totals, m, n)
+        inputs, outputs = 0, 0
+        if not hidden:
+            inputs, outputs = _spilled_elements(op, machine, recipe, elements, group)
+            outputs += _cache_bytes(op, machine, kept, totals, elements)
+        busy = _busy_cycles(op, machine, recipe, elements, free, hidden)
+        moved = bursts(table + inputs, machine.burst) + bursts(outputs, machine.burst)
+        early = prefetchable(machine, op.stationary, table) if op.kind == Kind.RMSNORM else 0
+        total, transfer, left = overlapped(busy * group, moved * group, 0, early, lead, machine)
         cycles[EXPOSED_VECTOR] += busy * op.repeat
-        cycles[MEMORY] += (total - busy) * op.repeat
+        cycles[MEMORY] += total * groups - busy * op.repeat
         cycles[BUSY_VECTOR] += busy * op.repeat
-        cycles[BUSY_MEMORY] += transfer * op.repeat
-        counts[SHARED + SharedAction.DRAM_READ] += bursts(moved_in, machine.burst) * op.repeat
-        counts[SHARED + SharedAction.DRAM_WRITE] += bursts(moved_out, machine.burst) * op.repeat
+        cycles[BUSY_MEMORY] += transfer * groups
+        counts[SHARED + SharedAction.ACTIVATION_WRITE] += inputs * 8 * op.repeat
+        counts[SHARED + SharedAction.ACTIVATION_READ] += outputs * 8 * op.repeat
+        counts[SHARED + SharedAction.WEIGHT_WRITE] += table * 8 * op.repeat
+        reads = bursts(table + inputs, machine.burst) * op.repeat
+        counts[SHARED + SharedAction.DRAM_READ] += reads
+        counts[SHARED + SharedAction.DRAM_WRITE] += bursts(outputs, machine.burst) * op.repeat
         if not free:
             counts[SHARED + SharedAction.INSTRUCTION] += recipe[2 * PRIMITIVES + 2] * op.repeat
             _count_primitives(op, recipe, elements, counts)
         if not hidden:
-            source = SharedAction.ACTIVATION_READ
-            if op.kind == Kind.DEQUANTISE:
-                source = SharedAction.OUTPUT_READ
-            counts[SHARED + source] += elements * read_bits * op.repeat
-            counts[SHARED + SharedAction.ACTIVATION_WRITE] += elements * write_bits * op.repeat
-    return idle
+            _count_buffers(op, machine, unit, recipe, elements, counts)
+    return left
 
 
 @kernel
-def _element_bits(op, machine, unit, recipe):
-    """Return SRAM bits read and written for each element, over all passes."""
+def _busy_cycles(op, machine, recipe, elements, free, hidden):
+    """Return vector cycles of one instance: issue slots over lanes, a pipeline fill per pass."""
+    if free:
+        return 0
+    slots, passes = op.m * recipe[2 * PRIMITIVES + 1], 1
+    if not hidden:
+        slots += elements * recipe[2 * PRIMITIVES]
+        passes = recipe[2 * PRIMITIVES + 2]
+    return ceil_div(slots, machine.vector_lanes) + passes * machine.vector_latency
+
+
+@kernel
+def _written_bits(op, machine, writes):
+    """Return the bits written for each element, over all passes."""
+    if op.kind == Kind.QUANTISE:
+        return writes * 8
+    if op.kind == Kind.KV_APPEND:
+        return writes * machine.kv_bits
+    return writes * machine.activation_bits
+
+
+@kernel
+def _count_buffers(op, machine, unit, recipe, elements, counts):
+    """Count what the vector unit reads from and writes to the SRAMs."""
     reads, writes = recipe[2 * PRIMITIVES + 3], recipe[2 * PRIMITIVES + 4]
-    read_bits = reads * machine.activation_bits
-    write_bits = writes * machine.activation_bits
+    repeated = elements * op.repeat
     if op.kind == Kind.DEQUANTISE:
-        read_bits = reads * unit.accumulator_bits
-    elif op.kind == Kind.QUANTISE:
-        write_bits = writes * 8
-    elif op.kind == Kind.KV_APPEND:
-        write_bits = writes * machine.kv_bits
-    return read_bits, write_bits
+        counts[SHARED + SharedAction.OUTPUT_READ] += repeated * reads * unit.accumulator_bits
+    else:
+        activation_reads = repeated * reads * machine.activation_bits
+        counts[SHARED + SharedAction.ACTIVATION_READ] += activation_reads
+    written = repeated * _written_bits(op, machine, writes)
+    counts[SHARED + SharedAction.ACTIVATION_WRITE] += written
+    if op.kind == Kind.RMSNORM:
+        counts[SHARED + SharedAction.WEIGHT_READ] += repeated * machine.norm_bits
+    elif op.kind == Kind.EMBEDDING:
+        counts[SHARED + SharedAction.WEIGHT_READ] += repeated * machine.head_bits
 
 
 @kernel
-def _elementwise_dram(
-    op, machine, kept, totals, passes, n, elements, read_bits, write_bits, on_dram, hidden
-):
-    """Return DRAM bytes one instance reads and writes: tables, norm weights, cache, spills."""
-    moved_in = 0
-    moved_out = 0
+def _table_bytes(op, machine, kept, totals, m, n):
+    """Return DRAM bytes of rows of the embedding, each in whole bursts, or of norm weights."""
     if op.kind == Kind.EMBEDDING:
-        stored = bytes_of(elements, machine.head_bits)
-        moved_in += fetched(op, stored, kept, kept[Resident.HEAD], totals[Resident.HEAD])
-    elif op.kind == Kind.RMSNORM:
-        stored = bytes_of(n, machine.norm_bits)
-        moved_in += fetched(op, stored, kept, kept[Resident.NORM], totals[Resident.NORM])
-    elif op.kind == Kind.KV_APPEND:
-        total = max(totals[Resident.CACHE], 1)
-        stored = bytes_of(elements, machine.kv_bits)
-        moved_out += stored - stored * kept[Resident.CACHE] // total
-    if on_dram and not hidden:
-        if op.kind != Kind.EMBEDDING and op.kind != Kind.DEQUANTISE:
-            moved_in += bytes_of(elements, read_bits)
-        if op.kind != Kind.KV_APPEND and write_bits > 0:
-            moved_out += bytes_of(elements, write_bits)
-    return moved_in, moved_out
+        stored = m * bursts(bytes_of(n, machine.head_bits), machine.burst)
+        return fetched(op, stored, kept, Resident.HEAD, totals)
+    if op.kind == Kind.RMSNORM:
+        return fetched(op, bytes_of(n, machine.norm_bits), kept, Resident.NORM, totals)
+    return 0
+
+
+@kernel
+def _cache_bytes(op, machine, kept, totals, elements):
+    """Return bytes appended to the part of the cache that lives in DRAM."""
+    if op.kind != Kind.KV_APPEND:
+        return 0
+    return fetched(op, bytes_of(elements, machine.kv_bits), kept, Resident.CACHE, totals)
+
+
+@kernel
+def _spilled_elements(op, machine, recipe, elements, group):
+    """Return bytes read from and written to DRAM because a layer's tensor does not fit SRAM.
+
+    Every pass reads a spilled tensor again. Scores stay on chip, int32 sums come from the output
+    buffer, and the cache has its own rule.
+    """
+    inputs, outputs = 0, 0
+    if op.kind == Kind.SOFTMAX:
+        return inputs, outputs
+    tensor = bytes_of(elements, machine.activation_bits)
+    if op.kind != Kind.DEQUANTISE and spilled(machine, tensor * group):
+        inputs = tensor * recipe[2 * PRIMITIVES + 3]
+    written = bytes_of(elements, _written_bits(op, machine, recipe[2 * PRIMITIVES + 4]))
+    if op.kind != Kind.KV_APPEND and spilled(machine, written * group):
+        outputs = written
+    return inputs, outputs
 
 
 @kernel

@@ -22,11 +22,16 @@ from accelsim.engine.columns import (
     TEMPORAL,
     UNIT,
 )
-from accelsim.engine.counts import count_idle
 from accelsim.engine.elementwise import elementwise
 from accelsim.engine.matrix import matrix_on_array, matrix_on_vector
-from accelsim.engine.transfers import HALF
-from accelsim.hardware.actions import COUNTERS, SHARED, Role, SharedAction
+from accelsim.hardware.actions import (
+    COUNTERS,
+    SHARED,
+    UNIT_ACTIONS,
+    Role,
+    SharedAction,
+    UnitAction,
+)
 from accelsim.hardware.design import ARRAY, VECTOR, Gating
 from accelsim.kernels import kernel
 from accelsim.trace import Kind
@@ -55,55 +60,84 @@ def _clock_the_unused(units, op_cycles, used, counts):
     """Count the registers of units that have no part in an operator but no gate either."""
     for index in range(2):
         unit = units[index]
-        if index != used and unit.rows > 0 and unit.gating == Gating.NONE:
+        if index != used and unit.gating == Gating.NONE:
             role = Role.LINEAR if index == ARRAY else Role.ATTENTION
-            count_idle(unit, unit.rows * unit.cols * op_cycles, 0, role, counts)
+            idle = (unit.operand_register_bits + unit.sum_register_bits) * op_cycles
+            counts[role * UNIT_ACTIONS + UnitAction.IDLE_CLOCK] += idle
 
 
 @kernel
 def _evaluate(
-    op, units, machine, layers, passes, kept, totals, credit, recipes, cycles, counts, gemm, whole
+    op,
+    units,
+    machine,
+    layers,
+    passes,
+    kept,
+    totals,
+    lead,
+    recipes,
+    cycles,
+    counts,
+    gemm,
+    whole,
+    moves,
 ):
-    """Fill ``cycles`` and ``counts`` of one operator; return DRAM cycles free for the next one."""
+    """Fill ``cycles`` and ``counts`` of one operator; return the lead left to the next one."""
     role = _role(op.kind)
-    place = VECTOR
+    place = VECTOR if op.kind < Kind.GEMM else _place(machine, role)
     if op.kind < Kind.GEMM:
-        idle = elementwise(
-            op, machine, units[ARRAY], layers, passes, kept, totals, credit, recipes, cycles, counts
+        left = elementwise(
+            op, machine, units[ARRAY], layers, passes, kept, totals, lead, recipes, cycles, counts
+        )
+    elif place == VECTOR:
+        left = matrix_on_vector(
+            op,
+            units[ARRAY],
+            machine,
+            role,
+            layers,
+            passes,
+            kept,
+            totals,
+            lead,
+            cycles,
+            counts,
         )
     else:
-        place = _place(machine, role)
-        if place == VECTOR:
-            idle = matrix_on_vector(
-                op, machine, role, layers, passes, kept, totals, credit, cycles, counts
-            )
-        else:
-            idle = matrix_on_array(
-                op,
-                units[place],
-                machine,
-                role,
-                layers,
-                passes,
-                kept,
-                totals,
-                credit,
-                cycles,
-                counts,
-                gemm,
-                whole,
-            )
+        left = matrix_on_array(
+            op,
+            units[place],
+            machine,
+            role,
+            layers,
+            passes,
+            kept,
+            totals,
+            lead,
+            cycles,
+            counts,
+            gemm,
+            whole,
+            moves,
+        )
+    cycles[UNIT] = place
+    _total_up(units, place, cycles, counts)
+    # Beside attention the DRAM is left to the cache.
+    return 0 if role == Role.ATTENTION or op.kind == Kind.SOFTMAX else left
+
+
+@kernel
+def _total_up(units, place, cycles, counts):
+    """Fill what follows from an operator's cycles and counts."""
     total = cycles[IDEAL] + cycles[SPATIAL] + cycles[TEMPORAL] + cycles[MEMORY]
     total += cycles[EXPOSED_VECTOR]
     _clock_the_unused(units, total, place, counts)
-    cycles[UNIT] = place
     counts[SHARED + SharedAction.CYCLE] += total
     for action in (SharedAction.DRAM_READ, SharedAction.DRAM_WRITE):
         cycles[DRAM_BYTES] += counts[SHARED + action]
     for action in range(SharedAction.ACTIVATION_READ, SharedAction.OUTPUT_WRITE + 1):
         cycles[SRAM_BITS] += counts[SHARED + action]
-    ahead = machine.weight_stream // HALF
-    return min(idle, int(ahead / machine.dram_bytes_per_cycle))
 
 
 @kernel
@@ -112,23 +146,31 @@ def _evaluate_all(
 ):
     gemm = np.empty(GEMM_COLUMNS, dtype=np.int64)
     whole = np.empty(GEMM_COLUMNS, dtype=np.int64)
+    moves = np.empty(2, dtype=np.float64)
+    nothing = np.int64(0)  # a literal 0 would have every callee compiled again
     for d in range(len(machines)):
-        credit = 0
+        lead = nothing
         for o in range(len(operators)):
-            credit = _evaluate(
-                operators[o],
+            op = operators[o]
+            if o > 0 and (
+                op.in_layer > operators[o - 1].in_layer or op.phase != operators[o - 1].phase
+            ):
+                lead = nothing  # what stands before it in the table came before it only once
+            lead = _evaluate(
+                op,
                 units[d],
                 machines[d],
                 layers,
-                passes[operators[o].phase],
+                passes[op.phase],
                 kept[d],
                 totals[d],
-                credit,
+                lead,
                 recipes,
                 cycles[d, o],
                 counts[d, o],
                 gemm,
                 whole,
+                moves,
             )
 
 

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from accelsim.config import DesignConfig
 from accelsim.engine.residency import class_bytes
 from accelsim.errors import UserError
 from accelsim.formats import lookup_packing
-from accelsim.hardware.design import ARRAY, MAC, Designs, Organisation, unit_pe
+from accelsim.hardware.design import (
+    ARRAY,
+    MAC,
+    VECTOR,
+    Decoder,
+    Designs,
+    Organisation,
+    unit_pe,
+)
 from accelsim.hardware.technology import Technology
 from accelsim.trace import Kind, Stationary, Trace
 
@@ -90,33 +100,42 @@ def _check_accumulator(config: DesignConfig, trace: Trace, file: object) -> None
 
 
 def _check_tiles(designs: Designs, index: int, config: DesignConfig, file: object) -> None:
-    """One fold of operands fits half of each streaming buffer, one fold of sums the output."""
-    unit, machine = designs.units[index, ARRAY], designs.machines[index]
-    pes = int(unit["rows"]) * int(unit["cols"]) * int(unit["lanes"])
-    held = unit["organisation"] in (Organisation.SYSTOLIC_WS, Organisation.SYSTOLIC_IS)
-    edge = pes if held else int(max(unit["rows"], unit["cols"]) * unit["lanes"])
-    weight_bits = -(-int(machine["packing_numerator"]) // int(machine["packing_denominator"]))
-    sums = int(unit["cols"]) * (1 if held else int(unit["rows"])) * int(unit["accumulator_bits"])
-    rows = (
-        ("weight", "stream_kib", edge * weight_bits, int(machine["weight_stream"])),
-        (
-            "activation",
-            "stream_kib",
-            edge * int(unit["activation_bits"]),
-            int(machine["activation_stream"]),
-        ),
-        ("output", "capacity_kib", sums, int(machine["output_stream"])),
+    """Two tiles of each operand fit its streaming buffer, those of sums the output buffer."""
+    machine = designs.machines[index]
+    used = {ARRAY, int(machine["place_attention"]), int(machine["place_lm_head"])} - {VECTOR}
+    for code in sorted(used):
+        for buffer, key, bits in _tile_bits(designs.units[index, code], machine, code):
+            needed = 2 * -(-bits // 8)
+            room = int(machine[f"{buffer}_stream"])
+            if needed > room:
+                raise UserError(
+                    f"cannot hold two tiles of the {('array', 'mac')[code]}",
+                    file=file,
+                    key=f"sram.{buffer}.{key}",
+                    value=room // 1024,
+                    allowed=f"allowed: at least {-(-needed // 1024)}",
+                )
+
+
+def _tile_bits(unit: np.void, machine: np.void, code: int) -> Iterator[tuple[str, str, int]]:
+    """Yield buffer, key and bits of one tile: a held operand whole, a streamed one by words."""
+    rows, cols, lanes, organisation = (
+        int(unit[name]) for name in ("rows", "cols", "lanes", "organisation")
     )
-    for buffer, key, bits, room in rows:
-        needed = 2 * -(-bits // 8)
-        if needed > room:
-            raise UserError(
-                "cannot hold two tiles of the array",
-                file=file,
-                key=f"sram.{buffer}.{key}",
-                value=room // 1024,
-                allowed=f"allowed: at least {-(-needed // 1024)}",
-            )
+    pes = rows * cols * lanes
+    activations, weights, sums = rows * lanes, cols * lanes, rows * cols
+    if organisation == Organisation.SYSTOLIC_WS:
+        weights, sums = pes, cols
+    elif organisation == Organisation.SYSTOLIC_IS:
+        activations, weights, sums = pes, rows, cols
+    widest = max(int(machine[f"{name}_bits"]) for name in ("head", "kv"))
+    if code == ARRAY:
+        widest = -(-int(machine["packing_numerator"]) // int(machine["packing_denominator"]))
+        if machine["decoder"] == Decoder.DRAM:
+            widest = int(machine["unpacked_bits"])
+    yield "weight", "stream_kib", weights * widest
+    yield "activation", "stream_kib", activations * int(unit["activation_bits"])
+    yield "output", "capacity_kib", sums * int(unit["accumulator_bits"])
 
 
 def _check_capacity(

@@ -11,141 +11,149 @@ from accelsim.engine.columns import (
     G_FOLDS,
     G_STEADY,
     G_TOTAL,
-    G_UNIT_STEPS,
     IDEAL,
     MEMORY,
     SPATIAL,
     TEMPORAL,
 )
 from accelsim.engine.counts import (
-    clocked_pe_cycles,
     count_adds,
+    count_array_ports,
+    count_dram,
     count_idle,
-    count_results,
     count_toggles,
-    count_transfers,
     count_unit,
-    used_rows,
+    count_weights,
+    mean_moves,
 )
-from accelsim.engine.gemm import array_gemm, pairs
+from accelsim.engine.gemm import array_gemm, pairs, weight_passes
 from accelsim.engine.transfers import (
+    activation_bits,
     bursts,
     bytes_of,
     ceil_div,
     dram_of_gemm,
     first_tile,
     layer_instances,
-    pair_time,
+    overlapped,
+    prefetchable,
     spilled,
-    stationary_bits,
     stored_of_instance,
 )
 from accelsim.hardware.actions import SHARED, UNIT_ACTIONS, SharedAction, UnitAction
 from accelsim.hardware.design import Organisation
 from accelsim.kernels import kernel
-from accelsim.trace import Kind, Series, Stationary
+from accelsim.trace import Kind, Series
 
 VECTOR_ACCUMULATE_SLOTS = 2  # a multiply-add is two primitives
 
 
 @kernel
+def shape_of(op, member):
+    """Return m, k, n of an instance in pass ``member`` of a growing context."""
+    k = op.k + (op.series_step * member if op.series == Series.K else 0)
+    n = op.n + (op.series_step * member if op.series == Series.N else 0)
+    return op.m, k, n
+
+
+@kernel
+def _spilled_activations(op, machine, per_layer, m, k, n):
+    """Return bytes of an instance's input and output that live in DRAM.
+
+    Scores and probabilities never do: attention consumes them block by block. Int32 sums that the
+    vector unit has to scale leave the output buffer through it.
+    """
+    inputs, outputs = 0, 0
+    if op.kind != Kind.ATTENTION_AV:
+        size = bytes_of(m * k, activation_bits(op, machine))
+        inputs = size if spilled(machine, size * per_layer) else 0
+    scaled_later = op.activation_bits == 8 and machine.scale_on_drain == 0
+    if op.kind != Kind.ATTENTION_QK and not scaled_later:
+        size = bytes_of(m * n, machine.activation_bits)
+        outputs = size if spilled(machine, size * per_layer) else 0
+    return inputs, outputs
+
+
+@kernel
 def matrix_on_array(
-    op, unit, machine, role, layers, passes, kept, totals, credit, cycles, counts, gemm, whole
+    op, unit, machine, role, layers, passes, kept, totals, lead, cycles, counts, gemm, whole, moves
 ):
-    """Evaluate a matrix product on an array; returns the DRAM-idle cycles of its last instance."""
-    per_layer = layer_instances(op, layers, passes)
+    """Evaluate a matrix product on an array; return the lead it leaves to the next operator."""
+    group = layer_instances(op, layers, passes)
+    groups = op.repeat // group
     parallel = unit.rows * unit.cols * unit.lanes
-    idle = 0
+    left = 0
+    moves[0], moves[1] = 0.0, 0.0
     for member in range(op.series_count):
-        m, k, n = op.m, op.k, op.n
-        if op.series == Series.K:
-            k += op.series_step * member
-        elif op.series == Series.N:
-            n += op.series_step * member
+        m, k, n = shape_of(op, member)
         array_gemm(unit, machine.output_stream, op.kind, op.causal, m, k, n, gemm, whole)
-        stored = stored_of_instance(op, machine, kept, totals, passes, k, n)
-        inputs = 0
-        if op.kind != Kind.ATTENTION_AV:
-            size = bytes_of(m * k, op.activation_bits)
-            inputs = size if spilled(machine, size * per_layer) else 0
-        outputs = 0
-        scaled = op.activation_bits == 8 and machine.scale_on_drain == 0
-        if op.kind != Kind.ATTENTION_QK and not scaled:
-            size = bytes_of(m * n, machine.activation_bits)
-            outputs = size if spilled(machine, size * per_layer) else 0
-        weights, inputs = dram_of_gemm(op, unit, machine, stored, inputs, m, k, n)
+        stored = stored_of_instance(op, machine, kept, totals, layers, passes, k, n)
+        inputs, outputs = _spilled_activations(op, machine, group, m, k, n)
+        times, pieces = weight_passes(unit, machine.output_stream, m, k, n)
+        weights, inputs = dram_of_gemm(op, machine, stored, inputs, times, pieces)
         moved = bursts(weights + inputs, machine.burst) + bursts(outputs, machine.burst)
-        first = min(first_tile(unit, weights, k, n), moved)
-        total, transfer = pair_time(
-            gemm[G_TOTAL], moved, first, credit, machine.dram_bytes_per_cycle, cycles
+        total, transfer, left = overlapped(
+            gemm[G_TOTAL] * group,
+            moved * group,
+            first_tile(unit, stored, k, n),
+            prefetchable(machine, op.stationary, stored),
+            lead,
+            machine,
         )
-        idle = max(total - transfer, 0)
         ideal = ceil_div(pairs(op, m, k, n), parallel)
         cycles[IDEAL] += ideal * op.repeat
         cycles[SPATIAL] += (gemm[G_STEADY] - ideal) * op.repeat
         cycles[TEMPORAL] += (gemm[G_TOTAL] - gemm[G_STEADY]) * op.repeat
-        cycles[MEMORY] += (total - gemm[G_TOTAL]) * op.repeat
+        cycles[MEMORY] += total * groups - gemm[G_TOTAL] * op.repeat
         cycles[BUSY_COMPUTE] += gemm[G_TOTAL] * op.repeat
-        cycles[BUSY_MEMORY] += transfer * op.repeat
+        cycles[BUSY_MEMORY] += transfer * groups
         cycles[FOLDS] += gemm[G_FOLDS] * op.repeat
-        count_unit(op, unit, machine, role, m, k, n, gemm, op.repeat, counts)
-        count_transfers(op, unit, machine, role, gemm, weights, inputs, outputs, op.repeat, counts)
-        count_results(op, unit, machine, m, n, op.repeat, counts)
-        active = gemm[G_UNIT_STEPS] * op.repeat
-        clocked = clocked_pe_cycles(
-            unit, total * op.repeat, gemm[G_TOTAL] * op.repeat, used_rows(unit, m, k), active
-        )
-        count_idle(unit, clocked, active, role, counts)
+        working = count_unit(op, unit, role, gemm, op.repeat, counts)
+        busy = gemm[G_TOTAL] * op.repeat
+        count_idle(unit, total * groups, busy, m, working, role, counts)
+        mean_moves(op, gemm, m, k, n, 1.0 / op.series_count, moves)
+        count_array_ports(op, unit, machine, role, gemm, weights, op.repeat, counts)
+        count_dram(machine, weights, inputs, outputs, op.repeat, counts)
         counts[SHARED + SharedAction.INSTRUCTION] += gemm[G_FOLDS] * op.repeat
         counts[SHARED + SharedAction.CONTROL_CYCLE] += gemm[G_TOTAL] * op.repeat
     if unit.skips_zero == 1 and unit.organisation != Organisation.DOT:
         additions = op.weight_nonzero * op.m
         count_adds(unit, additions, role * UNIT_ACTIONS, counts)
         counts[role * UNIT_ACTIONS + UnitAction.PRODUCT_TERNARY] += additions
-    count_toggles(op, unit, role, op.m, op.n, counts)
-    return idle
+    count_toggles(op, unit, role, moves, counts)
+    return left
 
 
 @kernel
-def matrix_on_vector(op, machine, role, layers, passes, kept, totals, credit, cycles, counts):
-    """Evaluate a matrix product on the vector unit: a multiply-add is two lane primitives."""
-    per_layer = layer_instances(op, layers, passes)
-    idle = 0
+def matrix_on_vector(op, unit, machine, role, layers, passes, kept, totals, lead, cycles, counts):
+    """Evaluate a matrix product on the vector unit; return the lead it leaves.
+
+    A multiply-add is two lane primitives and reads its second operand from SRAM.
+    """
+    group = layer_instances(op, layers, passes)
+    groups, scale = op.repeat // group, op.repeat
+    left = 0
     for member in range(op.series_count):
-        m, k, n = op.m, op.k, op.n
-        if op.series == Series.K:
-            k += op.series_step * member
-        elif op.series == Series.N:
-            n += op.series_step * member
+        m, k, n = shape_of(op, member)
         needed = pairs(op, m, k, n)
-        ideal = ceil_div(needed * VECTOR_ACCUMULATE_SLOTS, machine.vector_lanes)
-        busy = ideal + machine.vector_latency
-        weights = stored_of_instance(op, machine, kept, totals, passes, k, n)
-        size = bytes_of(m * k, op.activation_bits)
-        spilled_input = op.kind != Kind.ATTENTION_AV and spilled(machine, size * per_layer)
-        inputs = size if spilled_input else 0
-        moved = bursts(weights + inputs, machine.burst)
-        first = min(ceil_div(weights, n), moved)
-        total, transfer = pair_time(
-            busy, moved, first, credit, machine.dram_bytes_per_cycle, cycles
-        )
-        idle = max(total - transfer, 0)
-        cycles[MEMORY] += (total - busy) * op.repeat
-        cycles[EXPOSED_VECTOR] += busy * op.repeat
-        cycles[BUSY_VECTOR] += busy * op.repeat
-        cycles[BUSY_MEMORY] += transfer * op.repeat
-        scale = op.repeat
+        busy = ceil_div(needed * VECTOR_ACCUMULATE_SLOTS, machine.vector_lanes)
+        busy += machine.vector_latency
+        weights = stored_of_instance(op, machine, kept, totals, layers, passes, k, n)
+        inputs, outputs = _spilled_activations(op, machine, group, m, k, n)
+        moved = bursts(weights + inputs, machine.burst) + bursts(outputs, machine.burst)
+        early = prefetchable(machine, op.stationary, weights)
+        first = ceil_div(weights, n)
+        total, transfer, left = overlapped(busy * group, moved * group, first, early, lead, machine)
+        cycles[MEMORY] += total * groups - busy * scale
+        cycles[EXPOSED_VECTOR] += busy * scale
+        cycles[BUSY_VECTOR] += busy * scale
+        cycles[BUSY_MEMORY] += transfer * groups
         counts[role * UNIT_ACTIONS + UnitAction.VECTOR_MAC] += needed * scale
-        numerator, _ = stationary_bits(machine, op.stationary)
-        reads = needed * numerator * scale
-        if op.stationary == Stationary.CACHE:
-            counts[SHARED + SharedAction.ACTIVATION_READ] += reads
-            counts[SHARED + SharedAction.ACTIVATION_WRITE] += weights * 8 * scale
-        else:
-            counts[SHARED + SharedAction.WEIGHT_READ] += reads
-            counts[SHARED + SharedAction.WEIGHT_WRITE] += weights * 8 * scale
-        counts[SHARED + SharedAction.ACTIVATION_READ] += m * k * 16 * scale
-        counts[SHARED + SharedAction.ACTIVATION_WRITE] += (m * n * machine.activation_bits) * scale
-        counts[SHARED + SharedAction.DRAM_READ] += moved * scale
+        inputs_read = m * k * activation_bits(op, machine)
+        counts[SHARED + SharedAction.ACTIVATION_READ] += inputs_read * scale
+        written = m * n * machine.activation_bits
+        counts[SHARED + SharedAction.ACTIVATION_WRITE] += written * scale
+        count_weights(op, unit, machine, role, needed, weights, scale, counts)
+        count_dram(machine, weights, inputs, outputs, scale, counts)
         counts[SHARED + SharedAction.INSTRUCTION] += scale
-    return idle
+    return left

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.hardware.design import Designs, Resident
+from accelsim.hardware.design import Decoder, Designs, Resident
 from accelsim.trace import Footprint
 
 Integers = npt.NDArray[np.int64]
@@ -25,13 +25,20 @@ def class_bytes(footprint: Footprint, designs: Designs) -> Integers:
 
 
 def kept_bytes(totals: Integers, designs: Designs) -> Integers:
-    """Return how many bytes of each class stay in SRAM, int64 [D, classes].
+    """Return how many bytes of each class need not come from DRAM again, int64 [D, classes].
 
     In the order that the design states; the cache stays in the activation buffer, everything else
-    in the weight buffer, each beside the part that streams. A class may stay in part.
+    in the weight buffer, each beside the part that streams. A class may stay in part. Weights that
+    are unpacked on arrival take their unpacked size.
     """
     machines = designs.machines
     kept = np.zeros_like(totals)
+    taken = totals.copy()
+    numerator, denominator = machines["packing_numerator"], machines["packing_denominator"]
+    unpacked = machines["unpacked_bits"] * denominator
+    on_arrival = machines["decoder"] == Decoder.DRAM
+    grown = -(-totals[:, Resident.WEIGHTS] * unpacked // numerator)
+    taken[:, Resident.WEIGHTS] = np.where(on_arrival, grown, totals[:, Resident.WEIGHTS])
     weight_room = machines["weight_keep"].copy()
     activation_room = machines["activation_keep"].copy()
     for position in range(len(Resident)):
@@ -39,10 +46,12 @@ def kept_bytes(totals: Integers, designs: Designs) -> Integers:
         for resident in Resident:
             chosen = named == resident
             room = activation_room if resident == Resident.CACHE else weight_room
-            stays = np.where(chosen, np.minimum(totals[:, resident], room), 0)
+            stays = np.where(chosen, np.minimum(taken[:, resident], room), 0)
             kept[:, resident] += stays
             room -= stays
-    return kept
+    shrunk = kept[:, Resident.WEIGHTS] * numerator // unpacked
+    kept[:, Resident.WEIGHTS] = np.where(on_arrival, shrunk, kept[:, Resident.WEIGHTS])
+    return np.minimum(kept, totals)
 
 
 def _bytes(bits: Integers) -> Integers:

@@ -54,10 +54,21 @@ def feedback_busy_cycles(steps: int, latency: int, interval: int, interleave: bo
         interleave: Whether the PE keeps several partial sums.
     """
     plain = (steps - 1) * max(latency, interval) + interval
+    sums = partial_sums(steps, latency, interval, interleave)
+    return plain if sums == 1 else steps * interval + (sums - 1) * latency
+
+
+@kernel
+def partial_sums(steps: int, latency: int, interval: int, interleave: bool) -> int:
+    """Return how many partial sums take turns; 1 where waiting for the sum ends no later.
+
+    Arguments as in ``feedback_busy_cycles``.
+    """
     if not interleave:
-        return plain
-    partial_sums = min(_ceil_div(latency, interval), steps)
-    return min(plain, steps * interval + (partial_sums - 1) * latency)
+        return 1
+    plain = (steps - 1) * max(latency, interval) + interval
+    sums = min(_ceil_div(latency, interval), steps)
+    return sums if steps * interval + (sums - 1) * latency < plain else 1
 
 
 @kernel

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from accelsim.hardware.design import Organisation, Resident
+from accelsim.hardware.design import Decoder, Organisation, Resident
 from accelsim.kernels import kernel
 from accelsim.trace import Phase, Series, Stationary
 
@@ -53,11 +53,31 @@ def _resident_class(stationary):
 
 
 @kernel
-def fetched(op, stored, kept, kept_class, total_class):
-    """Return bytes of ``stored`` that come from DRAM: all of them while SRAM is cold."""
-    if op.phase == Phase.PREFILL or total_class == 0:
+def activation_bits(op, machine):
+    """Return the bits of a moving operand as it is stored: int8 codes, else the stored format."""
+    return 8 if op.activation_bits == 8 else machine.activation_bits
+
+
+@kernel
+def sram_bytes(machine, stationary, stored):
+    """Return what ``stored`` DRAM bytes take in SRAM: more where they are unpacked on arrival."""
+    packed = stationary == Stationary.TERNARY or stationary == Stationary.DENSE
+    if packed and machine.decoder == Decoder.DRAM:
+        unpacked = stored * machine.packing_denominator * machine.unpacked_bits
+        return ceil_div(unpacked, machine.packing_numerator)
+    return stored
+
+
+@kernel
+def fetched(op, stored, kept, group, totals):
+    """Return bytes of ``stored`` that come from DRAM.
+
+    In prefill SRAM is cold: only the cache, which prefill itself computes, can be there.
+    """
+    cold = op.phase == Phase.PREFILL and group != Resident.CACHE
+    if cold or totals[group] == 0:
         return stored
-    return stored - stored * kept_class // total_class
+    return stored - stored * kept[group] // totals[group]
 
 
 @kernel
@@ -74,68 +94,90 @@ def spilled(machine, layer_bytes):
 
 
 @kernel
-def pair_time(compute, dram_bytes, first_bytes, credit, rate, cycles):
-    """Return (total cycles, DRAM cycles) of an instance whose transfers overlap its compute.
-
-    ``first_bytes`` have to arrive before compute starts; ``credit`` cycles of transfer were done
-    ahead, while the operator before left the DRAM idle.
-    """
-    transfer = int(np.ceil(dram_bytes / rate))
-    ahead = min(credit, transfer)
-    wait = max(int(np.ceil(first_bytes / rate)) - ahead, 0)
-    return max(compute + wait, transfer - ahead), transfer
+def cycles_of(count, machine):
+    """Return the cycles that DRAM takes for ``count`` bytes."""
+    return int(np.ceil(count / machine.dram_bytes_per_cycle))
 
 
 @kernel
-def stored_of_instance(op, machine, kept, totals, passes, k, n):
+def overlapped(compute, dram_bytes, first_bytes, early_bytes, lead, machine):
+    """Return (total cycles, DRAM cycles, lead left to the next operator).
+
+    Transfers run beside compute, which starts when ``first_bytes`` are there. ``lead`` cycles
+    before its start the DRAM had nothing left to do for the operator before; it then fetched up to
+    ``early_bytes`` of this one.
+    """
+    early = min(early_bytes, dram_bytes)
+    transfer = cycles_of(dram_bytes, machine)
+    late_first = cycles_of(max(first_bytes - early, 0), machine)
+    wait = max(cycles_of(first_bytes, machine) - lead, late_first)
+    memory = max(transfer - lead, cycles_of(dram_bytes - early, machine))
+    total = max(compute + wait, memory)
+    return total, transfer, total - memory
+
+
+@kernel
+def prefetchable(machine, stationary, stored):
+    """Return the DRAM bytes of a second operand that half of the weight stream takes early.
+
+    The cache has no place there.
+    """
+    if stationary == Stationary.CACHE:
+        return 0
+    room = machine.weight_stream // HALF
+    taken = sram_bytes(machine, stationary, stored)
+    return stored if taken <= room else stored * room // taken
+
+
+@kernel
+def stored_of_instance(op, machine, kept, totals, layers, passes, k, n):
     """Return DRAM bytes of one instance's second operand, residents and sharing taken off.
 
-    Attention over keys just computed reads them from the activation SRAM where a layer's cache
-    fits; heads that share a kv head share its transfer.
+    Attention over keys just computed reads them from the activation SRAM where a layer's keys (or
+    values) of all sequences fit; query heads that share a kv head share its transfer.
     """
     numerator, denominator = stationary_bits(machine, op.stationary)
     stored = (k * n * numerator + 8 * denominator - 1) // (8 * denominator)
-    group = _resident_class(op.stationary)
     if op.stationary == Stationary.CACHE and op.phase == Phase.PREFILL:
-        layer = stored * max(op.distinct, 1)
+        layer = stored * max(op.distinct // layers, 1)
         if not spilled(machine, layer):
             return 0
+    group = _resident_class(op.stationary)
     sharing = max(op.repeat * op.series_count // passes // max(op.distinct, 1), 1)
-    return ceil_div(fetched(op, stored, kept, kept[group], totals[group]), sharing)
+    return ceil_div(fetched(op, stored, kept, group, totals), sharing)
 
 
 @kernel
-def dram_of_gemm(op, unit, machine, stored, inputs, m, k, n):
+def dram_of_gemm(op, machine, stored, inputs, times, pieces):
     """Return (weight bytes, activation bytes) one instance reads from DRAM.
 
-    Activations that fit stay on chip and each weight comes once, provided that the column block in
-    use fits half of the weight stream; else it comes again for each row of folds. Spilled
-    activations and weights are looped over in the order that moves fewer bytes.
+    The array streams the weights ``times`` times. They come from DRAM once if one of their
+    ``pieces`` fits half of the buffer and is used up before the next; else every time. Activations
+    on chip (``inputs`` 0) move nothing. Spilled ones are looped over in the order that moves fewer
+    bytes: activations once in parts, all weights for each; or weights once, activations for each.
     """
     if stored == 0:
         return 0, inputs
-    half_weight = max(machine.weight_stream // HALF, 1)
-    if inputs == 0:
-        again = 1
-        if unit.organisation == Organisation.SYSTOLIC_OS or unit.organisation == Organisation.DOT:
-            block = ceil_div(stored, ceil_div(n, unit.cols))
-            if block > half_weight and stored > half_weight:
-                again = ceil_div(m, unit.rows)
-        return stored * again, 0
-    half_activation = max(machine.activation_stream // HALF, 1)
-    weights_again = stored * ceil_div(inputs, half_activation)
-    inputs_again = inputs * ceil_div(stored, half_weight)
-    if weights_again + inputs <= stored + inputs_again:
-        return weights_again, inputs
+    weight_room, activation_room = machine.weight_stream, machine.activation_stream
+    if op.stationary == Stationary.CACHE:
+        weight_room = machine.activation_stream
+    half_weight = max(weight_room // HALF, 1)
+    held = sram_bytes(machine, op.stationary, stored)
+    again = times if ceil_div(held, pieces) > half_weight else 1
+    parts = ceil_div(inputs, max(activation_room // HALF, 1))
+    activations_once = stored * max(parts, again, 1)
+    inputs_again = inputs * ceil_div(held, half_weight)
+    if again > 1 or activations_once + inputs <= stored + inputs_again:
+        return activations_once, inputs
     return stored, inputs_again
 
 
 @kernel
-def first_tile(unit, dram_bytes, k, n):
+def first_tile(unit, stored, k, n):
     """Return the bytes of the first weight tile, which must arrive before the first step."""
     tiles = ceil_div(n, unit.cols)
     if unit.organisation == Organisation.SYSTOLIC_WS:
         tiles *= ceil_div(k, unit.rows)
     elif unit.organisation == Organisation.SYSTOLIC_IS:
         tiles = n
-    return ceil_div(dram_bytes, tiles)
+    return ceil_div(stored, tiles)

@@ -13,6 +13,7 @@ from accelsim.config import ArrayConfig, BufferConfig, DesignConfig
 from accelsim.errors import UserError
 from accelsim.formats import lookup_format, lookup_packing
 from accelsim.hardware.pe import PE, TERNARY_TOGGLES, lookup_pe
+from accelsim.hardware.registers import operand_register_bits, sum_register_bits
 
 ARRAY, MAC, VECTOR = 0, 1, 2
 UNIT_CODES = {"array": ARRAY, "mac": MAC, "vector": VECTOR}
@@ -78,6 +79,8 @@ UNIT_DTYPE = np.dtype(
             "toggle_zero_plus",
             "toggle_zero_minus",
             "toggle_plus_minus",
+            "operand_register_bits",
+            "sum_register_bits",
         )
     ]
 )
@@ -93,6 +96,7 @@ MACHINE_DTYPE = np.dtype(
             "packing_numerator",
             "packing_denominator",
             "decoder",
+            "unpacked_bits",
             "activation_bits",
             "kv_bits",
             "head_bits",
@@ -234,6 +238,8 @@ def _unit_row(config: ArrayConfig, key: str, file: object) -> tuple[int, ...]:
         pe.product_bits,
         pe.float_sum,
         *TERNARY_TOGGLES[pe.weight],
+        operand_register_bits(config, pe),
+        sum_register_bits(config, pe),
     )
 
 
@@ -272,6 +278,7 @@ def _fill_machine(
     row["packing_numerator"] = packing.bits_numerator
     row["packing_denominator"] = packing.bits_denominator
     row["decoder"] = Decoder[config.weights.decoder.upper()] if packing.decoder else Decoder.NONE
+    row["unpacked_bits"] = lookup_format(port).bits
     for field in ("activation", "kv", "head", "norm"):
         name = getattr(config.formats, field)
         row[f"{field}_bits"] = lookup_format(name, file=file, key=f"formats.{field}").bits

@@ -146,8 +146,8 @@ def _unit_parts(
         ("array", "products", pes * unit["lanes"], f"{name}.product.area", None),
         ("array", "adders, operand width", pes, f"{name}.add.area", None),
         ("accumulator", "adders, extra width", pes, f"{name}.accumulate.area", bits),
-        ("accumulator", "registers", pes * _sum_bits(config, unit), "register.area", None),
-        ("operand_registers", "registers", _operand_bits(config, unit), "register.area", None),
+        ("accumulator", "registers", unit["sum_register_bits"], "register.area", None),
+        ("operand_registers", "registers", unit["operand_register_bits"], "register.area", None),
     ]
     if config.organisation == "dot_product":
         adders = pes * (unit["lanes"] - 1)
@@ -164,26 +164,6 @@ def _unit_parts(
 def _mac_component(family: Family) -> str:
     """The mac unit's area goes to attention, or to the lm_head where it serves that alone."""
     return "attention" if family.config.placement.attention == "mac" else "lm_head"
-
-
-def _sum_bits(config: ArrayConfig, unit: npt.NDArray[np.void]) -> Any:
-    """Bits of a PE's sum: the register, its pipeline, and the drain chain of os and dot."""
-    drain = 1 if config.dataflow == "os" else 0
-    return unit["accumulator_bits"] * (unit["latency"] + drain)
-
-
-def _operand_bits(config: ArrayConfig, unit: npt.NDArray[np.void]) -> Any:
-    """Bits of all operand registers of a unit.
-
-    A held operand that is double buffered has a shadow beside it, or travels through L registers
-    where the PE's latency L exceeds one (docs/timing.md).
-    """
-    activation, weight = unit["activation_bits"], unit["weight_bits"]
-    if config.organisation == "dot_product":
-        return (unit["rows"] * activation + unit["cols"] * weight) * unit["lanes"]
-    held = np.where(unit["overlap"] == 1, np.maximum(2, unit["latency"]), 1)
-    copies = {"os": (1, 1), "ws": (1, held), "is": (held, 1)}[config.dataflow]
-    return unit["rows"] * unit["cols"] * (activation * copies[0] + weight * copies[1])
 
 
 def _edge_parts(family: Family, technology: Technology) -> Iterator[Part]:
