@@ -73,15 +73,16 @@ def _count_clocks(unit, gemm, scale, base, counts):
 
 
 @kernel
-def count_idle(unit, cycles, busy, extent, working, role, counts):
+def count_idle(unit, cycles, busy, scale, extent, working, role, counts):
     """Count register bits that clock without a word of the operator.
 
     Partial sums of ws and is pass every row, so none of their rows can stop.
 
     Args:
         unit: The matrix unit.
-        cycles: Cycles of the operator.
-        busy: Those in which the unit works.
+        cycles: Cycles of all instances.
+        busy: Those in which the unit works on one instance.
+        scale: Instances.
         extent: Tokens that the rows of os and dot hold.
         working: Bits clocked with a word.
         role: Whose counters.
@@ -92,12 +93,12 @@ def count_idle(unit, cycles, busy, extent, working, role, counts):
     if unit.gating == Gating.NONE:
         clocked = bits * cycles
     elif unit.gating == Gating.ARRAY:
-        clocked = bits * busy
+        clocked = bits * busy * scale
     elif unit.gating == Gating.ROW:
         in_use = busy
         if unit.organisation == Organisation.SYSTOLIC_OS or unit.organisation == Organisation.DOT:
             in_use = busy * extent // (ceil_div(extent, unit.rows) * unit.rows)
-        clocked = bits * in_use
+        clocked = bits * in_use * scale
     counts[role * UNIT_ACTIONS + UnitAction.IDLE_CLOCK] += max(clocked - working, 0)
 
 

@@ -109,8 +109,8 @@ def matrix_on_array(
         cycles[BUSY_MEMORY] += transfer * groups
         cycles[FOLDS] += gemm[G_FOLDS] * op.repeat
         working = count_unit(op, unit, role, gemm, op.repeat, counts)
-        busy = gemm[G_TOTAL] * op.repeat
-        count_idle(unit, total * groups, busy, m, working, role, counts)
+        busy = gemm[G_TOTAL]
+        count_idle(unit, total * groups, busy, op.repeat, m, working, role, counts)
         mean_moves(op, gemm, m, k, n, 1.0 / op.series_count, moves)
         count_array_ports(op, unit, machine, role, gemm, weights, op.repeat, counts)
         count_dram(machine, weights, inputs, outputs, op.repeat, counts)
