@@ -28,8 +28,9 @@ from accelsim.errors import UserError
 from accelsim.trace import Kind, Phase, steps
 
 if TYPE_CHECKING:
+    from accelsim.config import NetworkConfig
     from accelsim.hardware.technology import Technology
-    from accelsim.workloads import Source
+    from accelsim.trace import Workload
 
 TERNARY_BITS = 1.585  # log2(3), as the 2B4T report rounds it
 JOULES_PER_PJ = 1e-12
@@ -113,10 +114,12 @@ def paper_memory_gb(linear_weights: int, bits: float) -> float:
     return linear_weights * bits / 8 / 1e9
 
 
-def paper_table(source: Source, design: str, technology: Technology) -> dict[str, Any]:
+def paper_table(
+    config: NetworkConfig, workload: Workload, design: str, technology: Technology
+) -> dict[str, Any]:
     """Return what ``--accounting paper`` prints: energies by phase and arithmetic, and ratios.
 
-    Only the network's shape and the workload of ``source`` are used: nothing runs.
+    Only shapes are used: nothing runs.
 
     Raises:
         UserError: the technology has no published energies of arithmetic.
@@ -124,18 +127,18 @@ def paper_table(source: Source, design: str, technology: Technology) -> dict[str
     from accelsim.functional.operator_rows import operator_rows
 
     prices = technology.primitives()
-    _, rows = operator_rows(source.config, source.workload, "fp16_twin")
+    _, rows = operator_rows(config, workload, "fp16_twin")
     weights = paper_counts(rows).linear_weights
     phases = {
         phase.name.lower(): _phase_table(rows[rows["phase"] == phase], prices)
-        | {"tokens": source.workload.tokens(phase)}
+        | {"tokens": workload.tokens(phase)}
         for phase in Phase
     }
     return {
         "schema_version": 1,
         "accounting": "paper",
         "design": design,
-        "network": source.config.name,
+        "network": config.name,
         "technology": technology.name,
         "phases": phases,
         "matmul_ratio": {

@@ -18,7 +18,6 @@ from accelsim.trace import Trace, Workload, load_trace
 if TYPE_CHECKING:
     from accelsim.functional.checkpoint import Checkpoint
     from accelsim.functional.network import Network
-    from accelsim.functional.network_config import NetworkConfig as CheckpointConfig
     from accelsim.functional.profile import OperandProfile
 
 Progress = Callable[[str], None]
@@ -187,6 +186,7 @@ def _checkpoint_source(
     text: Path | None,
 ) -> Source:
     from accelsim.functional.checkpoint import read_checkpoint
+    from accelsim.functional.network_config import shape_of
 
     checkpoint = read_checkpoint(folder)
     name = folder.resolve().name
@@ -202,26 +202,6 @@ def _checkpoint_source(
             allowed=f"allowed: up to {config.max_positions}",
         )
     return Source(name, config, workload, seed, folder, tokens, text, checkpoint)
-
-
-def shape_of(checkpoint: CheckpointConfig, name: str) -> NetworkConfig:
-    """Return the shape of a checkpoint as a network YAML would state it."""
-    return NetworkConfig(
-        name=name,
-        source="config.json of the checkpoint",
-        ternary=checkpoint.ternary,
-        vocab_size=checkpoint.vocab_size,
-        hidden_size=checkpoint.hidden_size,
-        intermediate_size=checkpoint.intermediate_size,
-        layers=checkpoint.layers,
-        heads=checkpoint.heads,
-        kv_heads=checkpoint.kv_heads,
-        head_dim=checkpoint.head_dim,
-        gated=True,
-        sub_norms=True,
-        tie_embeddings=checkpoint.tie_embeddings,
-        max_positions=checkpoint.max_positions,
-    )
 
 
 def _tokens(

@@ -21,7 +21,6 @@ from accelsim.papers import (
     paper_table,
 )
 from accelsim.trace import Workload
-from accelsim.workloads import open_source
 
 HERE = Path(__file__).parent
 # arXiv 2310.11453, Table 2, and for int32 the sources of the shipped technologies; pJ.
@@ -103,8 +102,9 @@ def test_missing_price_is_an_error() -> None:
 
 @pytest.mark.parametrize("node", ["7", "45"])
 def test_table_of_a_shipped_technology_uses_the_papers_prices(node: str) -> None:
-    source = open_source("bitnet-b1.58-2b-4t", None, None, 512, 4, 1, 0, None)
-    table = paper_table(source, "any", load_technology(f"{node}nm"))
+    config = load_network_config(HERE.parent / "models" / "bitnet-b1.58-2b-4t.yaml")
+    technology = load_technology(f"{node}nm")
+    table = paper_table(config, Workload(512, 4), "any", technology)
     energy = paper_energy(counts("bitnet-b1.58-2b-4t"), PRICES[node])["bitnet"]
     assert table["phases"]["prefill"]["bitnet"]["energy_j"] == pytest.approx(energy.total_j)
     assert table["phases"]["decode"]["tokens"] == 4

@@ -9,7 +9,7 @@ import pytest
 
 from accelsim.errors import UserError
 from accelsim.functional.checkpoint import read_checkpoint
-from accelsim.functional.measure import measure_profile
+from accelsim.functional.measure import measure_form
 from accelsim.functional.network import Network
 from accelsim.functional.network_config import shape_of
 from accelsim.functional.profile import RATES, OperandProfile, load_profile, save_profile
@@ -28,7 +28,8 @@ def recording() -> Recording:
 
 
 def measured() -> OperandProfile:
-    return measure_profile(recording(), name="tiny", description="", text="random tokens")
+    form = measure_form(recording(), "random tokens")
+    return OperandProfile(name="tiny", description="", forms={"ternary": form})
 
 
 def test_weight_rates_are_those_of_the_checkpoint() -> None:
@@ -53,7 +54,7 @@ def test_squared_relu_empties_the_down_projection() -> None:
 
 
 def test_every_rate_lies_in_its_range() -> None:
-    for operator in measured().rates.values():
+    for operator in measured().forms["ternary"].rates.values():
         for name in RATES:
             rate = getattr(operator, name)
             assert rate.low <= rate.value <= rate.high
@@ -83,17 +84,18 @@ def test_shipped_profile_is_complete(path: Path) -> None:
     profile = load_profile(path)
     assert profile.name == path.stem
     linears = {f"{name}_proj" for name in ("q", "k", "v", "o", "gate", "up", "down")}
-    assert set(profile.rates) == linears | {"attention_qk", "attention_av", "lm_head"}
+    for form in profile.forms.values():
+        assert set(form.rates) == linears | {"attention_qk", "attention_av", "lm_head"}
 
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         ("weight_plus:", "weight_pluss:", "weight_plus: is missing"),
-        ("form: ternary", "form: ternary\nextra: 1", "unknown key"),
+        ("forms:", "extra: 1\nforms:", "unknown key"),
         ("value: 1.0, low: 1.0", "value: 0.5, low: 1.0", "outside its range"),
         ("high: ", "high: -", "greater than or equal to 0"),
-        ("form: ternary", "form: binary", "'ternary' or 'fp16_twin'"),
+        ("  ternary:", "  binary:", "'ternary' or 'fp16_twin'"),
         ("rates:", "rates: 3\nrest:", "valid dict"),
     ],
 )

@@ -261,14 +261,19 @@ def test_colours_differ_in_lightness_and_become_variables():
 
 
 def test_timeline_tracks_run_forward_without_overlap():
+    late = Segment("prefill", "q_proj", "array", 10**9, 30, 10**9 - 400, 430)
+    long = Segment("prefill", "o_proj", "array", 10**9 + 30, 30, 10**9 - 100, 160)
     result = make_result(clock_mhz=700.0)
+    result = replace(result, timeline=(*result.timeline, late, long))
     events = json.loads(timeline_json(result))["traceEvents"]
     spans = [event for event in events if event["ph"] == "X"]
     ends = {}
     for event in spans:
         track = (event["pid"], event["tid"])
-        assert event["ts"] >= ends.get(track, 0.0) - 1e-9
-        ends[track] = max(ends.get(track, 0.0), event["ts"])
+        assert event["dur"] > 0
+        assert event["ts"] >= ends.get(track, 0.0) - 1e-6
+        ends[track] = event["ts"] + event["dur"]
+    assert ends[0, 3] == pytest.approx((10**9 + 60) / 700.0, abs=1e-5)
     assert len({event["pid"] for event in spans}) == 3
     names = {e["args"]["name"] for e in events if e["name"] == "thread_name"}
     assert names == {"array", "mac", "vector", "dram"}

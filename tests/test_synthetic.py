@@ -19,9 +19,8 @@ from accelsim.trace import COUNT_COLUMNS, EXTREME_COLUMNS, Kind, Stationary, Wor
 MODELS = Path(__file__).parent.parent / "models"
 
 
-def profile(form: str = "ternary") -> OperandProfile:
-    file = {"ternary": "provisional", "fp16_twin": "provisional-twin"}[form]
-    return load_profile(MODELS / "profiles" / f"{file}.yaml")
+def profile() -> OperandProfile:
+    return load_profile(MODELS / "profiles" / "provisional.yaml")
 
 
 def bitnet_2b4t() -> NetworkConfig:
@@ -64,7 +63,7 @@ def test_counts_are_consistent(
         head_dim=2,
         max_positions=4,
     )
-    trace = synthetic_trace(config, Workload(prefill, decode, batch), form, profile(form), seed)
+    trace = synthetic_trace(config, Workload(prefill, decode, batch), form, profile(), seed)
     rows, chances = trace.operators, opportunities(trace.operators)
     assert (rows["both_nonzero"] <= steps(rows)).all()
     assert (rows["activation_zero"] <= chances.activations).all()
@@ -101,6 +100,16 @@ def test_decode_reads_the_weights_that_prefill_read() -> None:
         assert rows["decode/up_proj"][column] == 5 * rows["prefill/up_proj"][column] > 0
 
 
+def test_linears_that_read_one_vector_see_the_same_zeros() -> None:
+    trace = synthetic_trace(bitnet_2b4t(), Workload(8, 5), "ternary", profile())
+    rows = dict(zip(trace.names, trace.operators, strict=True))
+    for phase in ("prefill", "decode"):
+        for column in ("activation_zero", "activation_hamming_k", "activation_hamming_m"):
+            q, k, v = (rows[f"{phase}/{name}_proj"][column] for name in "qkv")
+            assert q == k == v
+            assert rows[f"{phase}/gate_proj"][column] == rows[f"{phase}/up_proj"][column]
+
+
 def test_rates_of_a_large_network_are_those_of_the_profile() -> None:
     trace = synthetic_trace(bitnet_2b4t(), Workload(512, 0), "ternary", profile())
     row = trace.operators[trace.names.index("prefill/down_proj")]
@@ -122,9 +131,10 @@ def test_draws_have_the_moments_of_a_binomial(rate: float) -> None:
     assert drawn.std() == pytest.approx(spread, rel=0.05)
 
 
-def test_profile_of_another_form_is_refused() -> None:
-    with pytest.raises(UserError, match="measured on another form"):
-        synthetic_trace(bitnet_2b4t(), Workload(1, 0), "fp16_twin", profile())
-    partial = profile().model_copy(update={"rates": {}})
+def test_profile_without_the_form_or_the_operator_is_refused() -> None:
+    one_form = {"ternary": profile().forms["ternary"].model_copy(update={"rates": {}})}
+    partial = profile().model_copy(update={"forms": one_form})
+    with pytest.raises(UserError, match="no rates of this form"):
+        synthetic_trace(bitnet_2b4t(), Workload(1, 0), "fp16_twin", partial)
     with pytest.raises(UserError, match="lacks an operator"):
         synthetic_trace(bitnet_2b4t(), Workload(1, 0), "ternary", partial)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.functional.opportunities import Opportunities, opportunities
-from accelsim.functional.profile import RATES, OperandProfile, ProfileSource
+from accelsim.functional.profile import RATES, FormProfile, ProfileSource
 from accelsim.functional.tracer import Recording
 from accelsim.trace import COUNT_COLUMNS, Kind, steps
 
@@ -27,16 +27,12 @@ _SHARE_OF = {
 }
 
 
-def measure_profile(
-    recording: Recording, *, name: str, description: str, text: str
-) -> OperandProfile:
+def measure_form(recording: Recording, text: str) -> FormProfile:
     """Return the rates of every matrix product of ``recording``, both phases together.
 
     Args:
         recording: A network with its counts per layer.
-        name: Of the profile.
-        description: For its reader.
-        text: What the network read.
+        text: What the network read, in words.
     """
     trace = recording.trace
     chances = opportunities(trace.operators)
@@ -55,22 +51,15 @@ def measure_profile(
         if trace.operators["in_layer"][mine].all():
             parts = [_totals(r[mine], chances, mine, trace.layers) for r in recording.layers]
         rates[operator] = {rate: _range(rate, whole, parts) for rate in RATES}
-    return OperandProfile.model_validate(
-        {
-            "name": name,
-            "description": description,
-            "form": trace.form,
-            "source": ProfileSource(
-                network=trace.network,
-                sha256=trace.source.sha256,
-                text=text,
-                prefill=trace.workload.prefill,
-                decode=trace.workload.decode,
-                batch=trace.workload.batch,
-            ),
-            "rates": rates,
-        }
+    source = ProfileSource(
+        network=trace.network,
+        sha256=trace.source.sha256,
+        text=text,
+        prefill=trace.workload.prefill,
+        decode=trace.workload.decode,
+        batch=trace.workload.batch,
     )
+    return FormProfile.model_validate({"source": source, "rates": rates})
 
 
 def _totals(

@@ -66,34 +66,41 @@ class ProfileSource(Schema):
     batch: int = Field(ge=0)
 
 
-class OperandProfile(Schema):
-    """Rates by operator name, without its phase, of one form of a network."""
+class FormProfile(Schema):
+    """Rates of one form of a network, by operator name without its phase."""
 
-    name: str = Field(min_length=1, max_length=80)
-    description: str
-    form: Literal["ternary", "fp16_twin"]
     source: ProfileSource
     rates: dict[OperatorName, OperandRates]
 
+
+class OperandProfile(Schema):
+    """What a network and its unquantised twin showed."""
+
+    name: str = Field(min_length=1, max_length=80)
+    description: str
+    forms: dict[Literal["ternary", "fp16_twin"], FormProfile]
+
     def of_operator(self, form: str, operator: str) -> OperandRates:
-        """Return the rates of one operator; raise UserError for one that was not measured."""
-        if form != self.form:
+        """Return the rates of one operator; raise UserError for what was not measured."""
+        measured = {str(name): table for name, table in self.forms.items()}
+        if form not in measured:
             raise UserError(
-                "operand profile was measured on another form of network",
+                "operand profile holds no rates of this form",
                 file=self.name,
-                key="form",
+                key="forms",
                 value=form,
-                allowed=f"allowed: {self.form}",
+                allowed=did_you_mean(form, measured),
             )
-        if operator not in self.rates:
+        rates = measured[form].rates
+        if operator not in rates:
             raise UserError(
                 "operand profile lacks an operator",
                 file=self.name,
-                key="rates",
+                key=f"forms.{form}.rates",
                 value=operator,
-                allowed=did_you_mean(operator, self.rates),
+                allowed=did_you_mean(operator, rates),
             )
-        return self.rates[operator]
+        return rates[operator]
 
 
 def load_profile(path: Path) -> OperandProfile:

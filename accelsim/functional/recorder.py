@@ -73,7 +73,9 @@ class Recorder:
         fixed = self._fixed(weight)
         self._add(name, layer, fixed, moving, counts.nonzero_pairs(fixed, moving))
         widest = max(int(accumulators.max()), -int(accumulators.min()))
-        bound = counts.accumulator_bound(codes, self._magnitudes[id(weight)], self._threads)
+        bound = counts.accumulator_bound(
+            codes, self._magnitudes[id(weight)], weight.shape[0], self._threads
+        )
         prefix = counts.widest_prefix(codes, weight.unpack()) if self._prefixes else -1
         index = self._index[name]
         np.maximum(self._extremes[index], (widest, bound, prefix), out=self._extremes[index])
@@ -199,7 +201,7 @@ class Recorder:
         if known is None:
             if isinstance(weight, TernaryWeight):
                 tally = counts.tally_ternary(weight.unpack())
-                self._magnitudes[id(weight)] = counts.packed_magnitudes(weight)
+                self._magnitudes[id(weight)] = counts.magnitude_tiles(weight)
             else:
                 tally = counts.tally_dense(counts.stored_words(weight.stored))
             known = self._weights[id(weight)] = (weight, tally)

@@ -37,6 +37,8 @@ from accelsim.trace import (
 _WORDS = 6  # a draw sums both halves of each
 _DRAWS = 16  # at most, from one stream
 MAX_DIMENSION = 1 << 20
+# Linears that read the same vector as another: their activations are drawn once.
+_READS_WITH = {"k_proj": "q_proj", "v_proj": "q_proj", "up_proj": "gate_proj"}
 GEMM_LIKE = "q_proj"  # whose operands a GEMM on its own is given
 
 
@@ -53,7 +55,7 @@ def synthetic_trace(
     allowed and marked ``extrapolated``. Widths of accumulators are not drawn: they stay -1.
 
     Raises:
-        UserError: the profile has another form or lacks an operator, or the totals pass int64.
+        UserError: the profile lacks the form or an operator, or the totals pass int64.
     """
     form = trace_form(config, form)
     names, rows = operator_rows(config, workload, form)
@@ -147,9 +149,12 @@ def _fill_counts(
         counts = _weight_counts(
             _draws(seed, operator), rates, chances, index, int(copies[index]), row["weight_bits"]
         )
-        draws = _draws(seed, names[index])
+        phase = names[index].partition("/")[0]
+        draws = _draws(seed, f"{phase}/{_READS_WITH.get(operator, operator)}/activations")
         counts |= _activation_counts(draws, rates, chances, index, row["activation_bits"])
-        counts["both_nonzero"] = _both_nonzero(draws, rates, chances, index, row, counts)
+        counts["both_nonzero"] = _both_nonzero(
+            _draws(seed, names[index]), rates, chances, index, row, counts
+        )
         for column, count in counts.items():
             rows[column][index] = count
 

@@ -26,6 +26,7 @@ def timeline_json(result: Result) -> str:
         details = _details(shapes.get((phase, operator_name(segment.name))), segment)
         events += _events(segment, process, details, result.clock_mhz)
     events.sort(key=lambda event: (event["pid"], event["tid"], event["ts"]))
+    events = _without_overlap(events)
     content = {
         "traceEvents": [*_names(result, excerpts), *events],
         "displayTimeUnit": "ns",
@@ -73,6 +74,24 @@ def _events(segment: Segment, process: int, details: Event, clock_mhz: float) ->
         for track, start, cycles in parts
         if cycles
     ]
+
+
+def _without_overlap(events: list[Event]) -> list[Event]:
+    """Return sorted events, each cut to begin after the one before it on its track.
+
+    A transfer that is longer than its operator began while the previous one still ran; a track
+    shows one at a time. The arguments keep the whole length.
+    """
+    kept: list[Event] = []
+    ends: dict[tuple[int, int], float] = {}
+    for event in events:
+        track = (event["pid"], event["tid"])
+        end = round(event["ts"] + event["dur"], 6)
+        begin = max(event["ts"], ends.get(track, 0.0))
+        if end > begin:
+            kept.append({**event, "ts": begin, "dur": round(end - begin, 6)})
+            ends[track] = end
+    return kept
 
 
 def _span(start: int, cycles: int, clock_mhz: float) -> Event:
