@@ -445,6 +445,38 @@ def test_a_damaged_checkpoint_is_refused(
     assert line in refuse(*arguments[command])
 
 
+def _sums(folder: Path) -> str:
+    return "".join(
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
+        for path in sorted(folder.iterdir())
+    )
+
+
+def test_a_checkpoint_that_matches_its_hashes_runs() -> None:
+    shutil.copytree(TINY, "checkpoint")
+    Path("checkpoint/SHA256SUMS").write_text(_sums(Path("checkpoint")))
+    assert answer("infer", "./checkpoint", "--token-ids", "1", "--new-tokens", 1)["tokens"]
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_a_checkpoint_that_differs_from_its_hashes_is_refused(name: str) -> None:
+    shutil.copytree(TINY, "checkpoint")
+    sums = _sums(Path("checkpoint")).splitlines(keepends=True)
+    changed = [f"{'0' * 64}  {name}\n" if line.endswith(f" {name}\n") else line for line in sums]
+    Path("checkpoint/SHA256SUMS").write_text("".join(changed))
+    line = refuse("infer", "./checkpoint", "--token-ids", "1")
+    assert f"checkpoint/{name}: does not match its hash" in line
+    assert f"SHA256SUMS says {'0' * 64}" in line
+
+
+@pytest.mark.parametrize("line", ["nonsense", f"{'0' * 64}  ../secret", f"{'0' * 63}  x"])
+def test_malformed_hashes_are_refused(line: str) -> None:
+    shutil.copytree(TINY, "checkpoint")
+    Path("checkpoint/SHA256SUMS").write_text(f"{line}\n")
+    told = refuse("infer", "./checkpoint", "--token-ids", "1")
+    assert "checkpoint/SHA256SUMS:line 1: is no line of sha256sum" in told
+
+
 INFER_CASES = [
     ((), "infer: nothing to do; give --prompt, --token-ids or --text"),
     (("--token-ids", ""), "--token-ids: is no list of token ids ()"),
