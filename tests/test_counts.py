@@ -15,7 +15,7 @@ from accelsim.functional.counts import (
     bf16_words,
     causal_nonzero_pairs,
     code_words,
-    magnitude_tiles,
+    lay_out_magnitudes,
     nonzero_pairs,
     stored_words,
     tally_activations,
@@ -51,7 +51,7 @@ def bits_of(x: np.ndarray) -> np.ndarray:
 
 
 def magnitudes_of(weights: np.ndarray) -> np.ndarray:
-    return magnitude_tiles(TernaryWeight(pack(weights), np.float32(1)))
+    return lay_out_magnitudes(TernaryWeight(pack(weights), np.float32(1)))
 
 
 def changes(first: np.ndarray, second: np.ndarray) -> tuple[int, int, int]:
@@ -148,7 +148,7 @@ def test_bound_and_prefix_are_those_of_every_order(m: int, quarter: int, k: int,
     rng = np.random.default_rng(seed)
     x, w = sparse_codes(rng, m, k), ternary(rng, 4 * quarter, k)
     products = x.astype(np.int64)[:, None, :] * w[None]
-    bound = accumulator_bound(x, magnitudes_of(w), len(w), Threads(1))
+    bound = accumulator_bound(x, magnitudes_of(w), Threads(1))
     assert bound == np.abs(products).sum(axis=2).max()
     prefix = widest_prefix(x, w)
     assert prefix == np.abs(products.cumsum(axis=2)).max()
@@ -158,7 +158,7 @@ def test_bound_and_prefix_are_those_of_every_order(m: int, quarter: int, k: int,
 def test_code_outside_the_symmetric_range_has_no_bound() -> None:
     magnitudes = magnitudes_of(np.ones((4, 2), np.int8))
     with pytest.raises(ValueError, match="-128"):
-        accumulator_bound(np.array([[-128, 0]], np.int8), magnitudes, 4, Threads(1))
+        accumulator_bound(np.array([[-128, 0]], np.int8), magnitudes, Threads(1))
 
 
 @given(

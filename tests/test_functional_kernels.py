@@ -30,6 +30,13 @@ def ulp(x):
     return np.spacing(np.abs(x).astype(F32)).astype(np.float64)
 
 
+def layouts(weights):
+    """Return the weights for every kernel this CPU can run."""
+    packed = pack(weights)
+    plain = operators.TernaryLayout(packed, weights.shape[0])
+    return plain, operators.lay_out_ternary(packed)
+
+
 @settings(deadline=None, derandomize=True, max_examples=40)
 @given(
     m=st.integers(1, 7), k=st.integers(1, 90), quarter=st.integers(1, 9), seed=st.integers(0, 99)
@@ -38,8 +45,8 @@ def test_ternary_sums_equal_int64(m, k, quarter, seed):
     rng = np.random.default_rng(seed)
     codes = rng.integers(-128, 128, (m, k)).astype(np.int8)
     weights = rng.integers(-1, 2, (4 * quarter, k))
-    for laid in (pack(weights), operators.lay_out_ternary(pack(weights))):
-        ours = operators.ternary_gemm(codes, laid, 4 * quarter, ONE)
+    for laid in layouts(weights):
+        ours = operators.ternary_gemm(codes, laid, ONE)
         assert ours.dtype == np.int32
         np.testing.assert_array_equal(ours, codes.astype(np.int64) @ weights.T)
 
@@ -61,8 +68,8 @@ def test_tiles_hold_every_weight_where_stated(shape):
 def test_the_largest_ternary_sums_do_not_wrap(code, weight, rows):
     codes = np.full((rows, 70001), code, np.int8)
     weights = np.full((4, 70001), weight)
-    for laid in (pack(weights), operators.lay_out_ternary(pack(weights))):
-        sums = operators.ternary_gemm(codes, laid, 4, ONE)
+    for laid in layouts(weights):
+        sums = operators.ternary_gemm(codes, laid, ONE)
         assert (sums == code * weight * 70001).all()
 
 
@@ -243,8 +250,9 @@ def test_operators_refuse_what_a_kernel_was_not_written_for():
         operators.quantise(x[:, ::2], ONE)
     with pytest.raises(ValueError, match="weight is"):
         operators.rms_norm(x, np.zeros(7, F32), 1e-5, ONE)
+    plain = operators.TernaryLayout(np.zeros((2, 9), np.uint8), 8)
     with pytest.raises(ValueError, match="packed is"):
-        operators.ternary_gemm(np.zeros((1, 8), np.int8), np.zeros((2, 9), np.uint8), 8, ONE)
+        operators.ternary_gemm(np.zeros((1, 8), np.int8), plain, ONE)
     blocks = np.zeros((1, 1, 1, 8 * 64), F32), np.zeros((1, 1, 1, 64 * 64), F32)
     with pytest.raises(ValueError, match="do not fit"):
         operators.attend(np.zeros((1, 65, 8), F32), *blocks, 0, 1, ONE)
@@ -261,8 +269,8 @@ one = Threads(1)
 x = np.ones((5, 32), np.float32)
 row, bits = x[0, :5].copy(), np.ones((5, 32), np.uint16)
 packed = np.ones((2, 32), np.uint8)
-for laid in (packed, operators.lay_out_ternary(packed)):
-    operators.ternary_gemm(operators.quantise(x, one).codes, laid, 8, one)
+for laid in (operators.TernaryLayout(packed, 8), operators.lay_out_ternary(packed)):
+    operators.ternary_gemm(operators.quantise(x, one).codes, laid, one)
 operators.dequantise(np.ones((5, 8), np.int32), row, row[0], True, one)
 operators.dense_gemm(x, operators.panels(x), 5, one)
 operators.dense_gemm(x, operators.panels(bits), 5, one)

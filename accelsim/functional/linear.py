@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from accelsim.functional import operators
 from accelsim.functional.checkpoint import DenseWeight, TernaryWeight
-from accelsim.functional.operators import Floats, Quantised
+from accelsim.functional.operators import Floats, Quantised, TernaryLayout
 from accelsim.functional.threads import Threads
 
 # What a linear tells whoever watches it: its operands and its sums, see `Observer`.
@@ -24,16 +24,14 @@ class TernaryLinear:
 
     Attributes:
         name: The checkpoint's name without ``.weight``.
-        laid: The weights as `operators.lay_out_ternary` lays them out.
-        outputs: Rows of the weight matrix.
+        weights: As `operators.lay_out_ternary` lays them out.
         scale: Weight scale.
         multiplies: Whether the scale multiplies or divides.
         threads: For the kernels.
     """
 
     name: str
-    laid: NDArray[np.uint8]
-    outputs: int
+    weights: TernaryLayout
     scale: np.float32
     multiplies: bool
     threads: Threads
@@ -44,7 +42,7 @@ class TernaryLinear:
 
     def __call__(self, x: Quantised, report: Report | None = None) -> Floats:
         """Return float32 [m, outputs]."""
-        accumulators = operators.ternary_gemm(x.codes, self.laid, self.outputs, self.threads)
+        accumulators = operators.ternary_gemm(x.codes, self.weights, self.threads)
         if report is not None:
             report(self.name, x.codes, accumulators)
         return operators.dequantise(
@@ -90,7 +88,7 @@ def build_linear(
 ) -> Linear:
     """Copy a checkpoint's weight into the layout its kernel wants."""
     if isinstance(weight, TernaryWeight):
-        laid = operators.lay_out_ternary(weight.packed)
-        return TernaryLinear(name, laid, weight.shape[0], weight.scale, multiplies, threads)
+        ternary = operators.lay_out_ternary(weight.packed)
+        return TernaryLinear(name, ternary, weight.scale, multiplies, threads)
     laid = operators.panels(weight.stored)
     return DenseLinear(name, laid, weight.shape[0], weight.storage, threads)

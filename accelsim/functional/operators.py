@@ -36,6 +36,13 @@ _FLOATS = np.dtype(np.float32)
 _ELEMENT_COST = 8
 
 
+class TernaryLayout(NamedTuple):
+    """A ternary matrix as `lay_out_ternary` arranges it for this CPU, and its rows."""
+
+    arranged: NDArray[np.uint8]
+    outputs: int
+
+
 def _check(name: str, array: NDArray[Any], dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
     """Refuse an array a kernel was not written for."""
     if array.shape != shape or array.dtype != dtype or not array.flags.c_contiguous:
@@ -59,32 +66,28 @@ def quantise(x: Floats, threads: Threads) -> Quantised:
     return Quantised(codes, scales)
 
 
-def lay_out_ternary(packed: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Copy packed weights into the layout of the fastest exact kernel for this CPU.
+def lay_out_ternary(packed: NDArray[np.uint8]) -> TernaryLayout:
+    """Copy weights packed as in `TernaryWeight` for the fastest exact kernel of this CPU.
 
-    Args:
-        packed: uint8 [outputs / 4, inputs] as in `TernaryWeight`.
-
-    Returns:
-        A copy of it, or, where the CPU has AVX512-VNNI, the tiles of `ternary_tiles`.
+    That is `ternary_tiles` where the CPU has AVX512-VNNI, and the packing itself elsewhere.
     """
-    if cpu_has("avx512vnni"):
-        return ternary_tiles.lay_out(packed)
-    return np.array(packed)
+    tiled = cpu_has("avx512vnni")
+    arranged = ternary_tiles.lay_out(packed) if tiled else np.array(packed)
+    return TernaryLayout(arranged, 4 * packed.shape[0])
 
 
 def ternary_gemm(
-    codes: NDArray[np.int8], laid: NDArray[np.uint8], outputs: int, threads: Threads
+    codes: NDArray[np.int8], weights: TernaryLayout, threads: Threads
 ) -> NDArray[np.int32]:
     """Return the exact int32 sums [m, outputs] of int8 codes [m, k] times ternary weights.
 
     Args:
         codes: int8 [m, k].
-        laid: The weights as `lay_out_ternary` returns them.
-        outputs: Rows of the weight matrix, a multiple of 4.
+        weights: As `lay_out_ternary` returns them, of [outputs, k].
         threads: They share rows when there are enough, outputs otherwise.
     """
     m, k = codes.shape
+    laid, outputs = weights
     _check("codes", codes, _CODES, (m, k))
     accumulators = np.empty((m, outputs), np.int32)
     if laid.ndim == 3:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from accelsim.functional import counts
 from accelsim.functional.checkpoint import DenseWeight, TernaryWeight
 from accelsim.functional.counts import ActivationTally, WeightTally
+from accelsim.functional.operators import TernaryLayout
 from accelsim.functional.threads import Threads
 from accelsim.trace import COUNT_COLUMNS, EXTREME_COLUMNS, Phase
 
@@ -49,7 +50,7 @@ class Recorder:
         self._threads = threads or Threads()
         self._prefixes = prefixes
         self._weights: dict[int, tuple[object, WeightTally]] = {}
-        self._magnitudes: dict[int, NDArray[np.uint8]] = {}
+        self._magnitudes: dict[int, TernaryLayout] = {}
         self._latest: tuple[object, ActivationTally] | None = None
 
     def linear(
@@ -73,9 +74,7 @@ class Recorder:
         fixed = self._fixed(weight)
         self._add(name, layer, fixed, moving, counts.nonzero_pairs(fixed, moving))
         widest = max(int(accumulators.max()), -int(accumulators.min()))
-        bound = counts.accumulator_bound(
-            codes, self._magnitudes[id(weight)], weight.shape[0], self._threads
-        )
+        bound = counts.accumulator_bound(codes, self._magnitudes[id(weight)], self._threads)
         prefix = counts.widest_prefix(codes, weight.unpack()) if self._prefixes else -1
         index = self._index[name]
         np.maximum(self._extremes[index], (widest, bound, prefix), out=self._extremes[index])
@@ -201,7 +200,7 @@ class Recorder:
         if known is None:
             if isinstance(weight, TernaryWeight):
                 tally = counts.tally_ternary(weight.unpack())
-                self._magnitudes[id(weight)] = counts.magnitude_tiles(weight)
+                self._magnitudes[id(weight)] = counts.lay_out_magnitudes(weight)
             else:
                 tally = counts.tally_dense(counts.stored_words(weight.stored))
             known = self._weights[id(weight)] = (weight, tally)
