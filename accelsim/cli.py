@@ -18,6 +18,7 @@ from accelsim.errors import UserError
 
 USER_ERROR = 2
 INTERRUPTED = 130
+PAGE_WIDTH, LISTING_WIDTH = 100, 160  # of what goes to a file or a pipe
 
 
 class _Group(click.Group):
@@ -206,7 +207,7 @@ def _print(result: Any, as_json: bool, table: str) -> None:
     else:
         from accelsim.report import terminal
 
-        _console().print(getattr(terminal, table)(result))
+        _console(LISTING_WIDTH).print(getattr(terminal, table)(result))
 
 
 def _deliver(outcome: Any, as_json: bool, no_report: bool, out: Path | None, tell: Any) -> None:
@@ -229,10 +230,11 @@ def _deliver(outcome: Any, as_json: bool, no_report: bool, out: Path | None, tel
         click.echo(f"\nwritten to {folder}{page}")
 
 
-def _console() -> Any:
+def _console(width: int = PAGE_WIDTH) -> Any:
+    """Return a console as wide as the terminal, or ``width`` where nobody watches one."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else 100, highlight=False)
+    return Console(width=None if sys.stdout.isatty() else width, highlight=False)
 
 
 class _progress:  # noqa: N801 - a context manager that reads like a function
