@@ -172,7 +172,7 @@ def test_the_version_is_stated_once() -> None:
 
 def test_the_readme_begins_with_the_two_commands() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    lines = readme.split("```")[1].strip().splitlines()[1:]
+    lines = readme.split("```")[1].removeprefix("\n").splitlines()
     assert len(lines) == 2
     assert lines[0].endswith(".venv/bin/accelsim run ternary_os_32x32")
     assert lines[1].endswith(".venv/bin/pytest")
