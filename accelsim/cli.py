@@ -205,8 +205,12 @@ def schema(what: str) -> None:
 
 
 def _typed() -> str:
-    """Return the command as it was typed."""
-    return shlex.join(["accelsim", *main.given])
+    """Return the command as it was typed, less where its output goes."""
+    words = list(main.given)
+    if "--out" in words:
+        place = words.index("--out")
+        del words[place : place + 2]
+    return shlex.join(["accelsim", *(word for word in words if not word.startswith("--out="))])
 
 
 def _print(result: Any, as_json: bool, table: str) -> None:

@@ -8,12 +8,15 @@ from pathlib import Path
 from accelsim.errors import UserError
 
 
-def write_whole(target: Path, content: bytes, *, allowed: str | None = None) -> Path:
+def write_whole(
+    target: Path, content: bytes, *, parents: bool = False, allowed: str | None = None
+) -> Path:
     """Write ``content`` under a temporary name beside ``target`` and move it into place.
 
     Args:
-        target: Its folder is made if need be.
+        target: Where it goes.
         content: All of the file.
+        parents: Make the folder if need be.
         allowed: What the user may do where this fails.
 
     Raises:
@@ -21,7 +24,8 @@ def write_whole(target: Path, content: bytes, *, allowed: str | None = None) -> 
     """
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        if parents:
+            target.parent.mkdir(parents=True, exist_ok=True)
         if target.is_dir():
             raise IsADirectoryError(21, "a folder of that name is in the way")
         try:

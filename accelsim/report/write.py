@@ -103,7 +103,10 @@ def folder_names(results: Iterable[Result]) -> list[str]:
 def write_files(folder: Path, files: Files) -> list[Path]:
     """Write ``files`` (content by relative path) under ``folder``, each moved into place."""
     allowed = "choose another folder with --out"
-    return [write_whole(folder / name, content, allowed=allowed) for name, content in files.items()]
+    return [
+        write_whole(folder / name, content, parents=True, allowed=allowed)
+        for name, content in files.items()
+    ]
 
 
 def _encoded(text: str) -> bytes:
