@@ -30,6 +30,7 @@ class Reference:
         self.config = json.loads((folder / "config.json").read_text())
         self.file = safe_open(str(folder / "model.safetensors"), framework="pt")
         self.cached: dict[str, Array] = {}
+        self.scaled: list[Array] = []  # x * s of every activation that was quantised, in order
 
     def tensor(self, name: str) -> Array:
         """Return a norm, an embedding or a scale as f32."""
@@ -52,6 +53,8 @@ class Reference:
         """Quantise x [m, k] per row to int8, multiply with the ternary codes, scale back."""
         s = np.float32(127) / np.maximum(np.abs(x).max(1, keepdims=True), np.float32(1e-5))
         q = np.clip(np.rint(x * s), -128, 127)
+        if name.endswith(("q_proj", "o_proj", "gate_proj", "down_proj")):  # k, v, up read the same
+            self.scaled.append(x * s)
         accumulators = q @ self.codes(name + ".weight").T
         return accumulators / s * self.tensor(name + ".weight_scale")
 
@@ -139,19 +142,49 @@ def main() -> None:
 def compare(
     reference: Reference, folder: Path, ids: list[int], text: str, arguments: argparse.Namespace
 ) -> None:
-    """Print the largest logit difference to score.py on the first tokens, and its score."""
+    """Print how far the logits agree with score.py's, where they part and why, and its score.
+
+    The two add in different orders, so x * s differs in its last bits. Where it lies that close to
+    a half-integer the int8 codes differ by one, and logits from that token on differ visibly; up
+    to there they must agree to float rounding.
+    """
+    import network
     import torch
-    from network import logits
     from score import Scorer
+
+    scaled, linear = [], network.linear
+
+    def recording(x, codes, scale, quantise):
+        s = 127.0 / x.abs().amax(-1, keepdim=True).clamp(min=1e-5)
+        scaled.append((x * s)[0].numpy())
+        return linear(x, codes, scale, quantise)
 
     scorer = Scorer(folder, torch.device("cpu"))
     tokens = ids[: arguments.against_torch]
+    network.linear = recording
     with torch.no_grad():
-        row = torch.tensor([tokens])
-        theirs = logits(scorer.weights, scorer.linears, row, scorer.shape, True)[0].numpy()
-    difference = np.abs(reference.logits(tokens) - theirs).max()
-    print(f"{len(tokens)} tokens: largest logit difference {difference:.2e}")
+        rows = torch.tensor([tokens])
+        theirs = network.logits(scorer.weights, scorer.linears, rows, scorer.shape, True)[0].numpy()
+    network.linear = linear
+    difference = np.abs(reference.logits(tokens) - theirs).max(1)
+    report(difference, reference.scaled, scaled)
     print(f"torch: {scorer.bits_per_character(text)['bits_per_character']:.6f} bits per character")
+
+
+def report(difference: Array, ours: list[Array], theirs: list[Array]) -> None:
+    """Print the agreement before the first differing code, and that code's two values of x * s."""
+    flips = [
+        (token, call, k)
+        for call, (a, b) in enumerate(zip(ours, theirs, strict=True))
+        for token, k in np.argwhere(np.rint(a) != np.rint(b))
+    ]
+    first = min(flips, default=(len(difference), 0, 0))
+    agree = difference[: first[0]].max()
+    print(f"first {first[0]} of {len(difference)} tokens: logits differ by at most {agree:.1e}")
+    if flips:
+        token, call, k = first
+        pair = f"{ours[call][token, k]:.6f} and {theirs[call][token, k]:.6f}"
+        print(f"token {token}: x * s of the first differing int8 code is {pair}")
 
 
 if __name__ == "__main__":
