@@ -6,8 +6,9 @@ Importing this module loads click and nothing heavy, so that ``--help`` answers 
 from __future__ import annotations
 
 import json
+import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,13 @@ PAGE_WIDTH, LISTING_WIDTH = 100, 160  # of what goes to a file or a pipe
 class _Group(click.Group):
     """A group whose commands end with one line and code 2 where the user erred."""
 
-    def main(self, *args: Any, **kwargs: Any) -> Any:
+    given: tuple[str, ...] = ()
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **kwargs: Any) -> Any:
         kwargs["standalone_mode"] = False
         try:
-            sys.exit(super().main(*args, **kwargs) or 0)
+            self.given = tuple(sys.argv[1:] if args is None else args)
+            sys.exit(super().main(list(self.given), *rest, **kwargs) or 0)
         except UserError as error:
             _complain(str(error))
         except click.exceptions.NoArgsIsHelpError as error:
@@ -113,7 +117,7 @@ def run(design: str, as_json: bool, no_report: bool, out: Path | None, **options
     from accelsim import api
 
     with _progress(as_json) as tell:
-        outcome = api.run(design, progress=tell, **options)
+        outcome = api.run(design, command=_typed(), progress=tell, **options)
         _deliver(outcome, as_json, no_report, out, tell)
 
 
@@ -130,7 +134,7 @@ def compare(
     from accelsim import api
 
     with _progress(as_json) as tell:
-        outcome = api.compare(designs, progress=tell, **options)
+        outcome = api.compare(designs, command=_typed(), progress=tell, **options)
         _deliver(outcome, as_json, no_report, out, tell)
 
 
@@ -198,6 +202,11 @@ def schema(what: str) -> None:
     from accelsim import catalogue
 
     click.echo(json.dumps(catalogue.schema(what), indent=2))
+
+
+def _typed() -> str:
+    """Return the command as it was typed."""
+    return shlex.join(["accelsim", *main.given])
 
 
 def _print(result: Any, as_json: bool, table: str) -> None:

@@ -11,9 +11,9 @@ others once per pass. All columns are int64, so a trace is also an array of shap
 
 from __future__ import annotations
 
+import io
 import json
 import os
-import tempfile
 import zipfile
 from dataclasses import asdict, dataclass
 from enum import IntEnum
@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.errors import UserError
+from accelsim.files import write_whole
 
 TRACE_VERSION = 1
 
@@ -243,14 +244,13 @@ def save_trace(trace: Trace, path: str | os.PathLike[str]) -> None:
         "names": list(trace.names),
         "columns": list(OPERATOR_DTYPE.names or ()),
     }
-    target = Path(path)
-    with tempfile.NamedTemporaryFile(dir=target.parent, suffix=".tmp", delete=False) as handle:
-        np.savez_compressed(
-            handle,
-            header=np.array(json.dumps(header)),
-            operators=trace.operators.view(np.int64).reshape(len(trace.names), -1),
-        )
-    os.replace(handle.name, target)
+    content = io.BytesIO()
+    np.savez_compressed(
+        content,
+        header=np.array(json.dumps(header)),
+        operators=trace.operators.view(np.int64).reshape(len(trace.names), -1),
+    )
+    write_whole(Path(path), content.getvalue())
 
 
 def load_trace(path: str | os.PathLike[str]) -> Trace:
