@@ -65,7 +65,8 @@ def _gain(content: dict[str, Any], phase: str) -> tuple[str, str]:
 def machines(workload: dict[str, Any]) -> str:
     """Return machines side by side."""
     lines = [
-        "| machine | prefill tokens/s | decode | prefill mJ/token | decode mJ/token | mm2 |",
+        "| machine | prefill tokens/s | decode tokens/s "
+        "| prefill mJ/token | decode mJ/token | mm2 |",
         "|---|--:|--:|--:|--:|--:|",
     ]
     for design in api.outcome_summary(api.compare(MACHINES, **workload))["designs"]:

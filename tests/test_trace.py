@@ -13,14 +13,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accelsim.errors import UserError
+from accelsim.functional.profile import load_profile
 from accelsim.functional.synthetic import synthetic_gemm
+from accelsim.locate import NETWORKS, shipped
 from accelsim.trace import MAX_TRACE_BYTES, Trace, load_trace, save_trace
-from accelsim.workloads import shipped_profile
 
 
 @pytest.fixture(scope="module")
 def trace() -> Trace:
-    return synthetic_gemm(8, 64, 16, "ternary", shipped_profile("ternary"))
+    profile = load_profile(shipped(NETWORKS) / "profiles" / "austen-12m.yaml")
+    return synthetic_gemm(8, 64, 16, "ternary", profile)
 
 
 @pytest.fixture(scope="module")
