@@ -8,13 +8,11 @@ from hypothesis import HealthCheck, settings
 settings.register_profile(
     "ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
-settings.register_profile("fresh", deadline=None, max_examples=500, print_blob=True)
+settings.register_profile("fresh", deadline=None, print_blob=True)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--fresh", action="store_true", help="property tests search with fresh seeds, for longer"
-    )
+    parser.addoption("--fresh", action="store_true", help="property tests search with fresh seeds")
 
 
 def pytest_configure(config: pytest.Config) -> None:
