@@ -87,16 +87,17 @@ def count_idle(unit, cycles, busy, extent, working, role, counts):
         role: Whose counters.
         counts: int64 [COUNTERS].
     """
+    bits = unit.operand_register_bits + unit.sum_register_bits
     clocked = working
     if unit.gating == Gating.NONE:
-        clocked = (unit.operand_register_bits + unit.sum_register_bits) * cycles
+        clocked = bits * cycles
     elif unit.gating == Gating.ARRAY:
-        clocked = (unit.operand_register_bits + unit.sum_register_bits) * busy
+        clocked = bits * busy
     elif unit.gating == Gating.ROW:
         in_use = busy
         if unit.organisation == Organisation.SYSTOLIC_OS or unit.organisation == Organisation.DOT:
             in_use = busy * extent // (ceil_div(extent, unit.rows) * unit.rows)
-        clocked = (unit.operand_register_bits + unit.sum_register_bits) * in_use
+        clocked = bits * in_use
     counts[role * UNIT_ACTIONS + UnitAction.IDLE_CLOCK] += max(clocked - working, 0)
 
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.engine.columns import BUSY_VECTOR, IDEAL, UNIT
-from accelsim.hardware.actions import Role, UnitAction, counter
-from accelsim.hardware.design import VECTOR, Designs
+from accelsim.engine.columns import BUSY_COMPUTE, BUSY_MEMORY, BUSY_VECTOR, FOLDS, IDEAL, UNIT
+from accelsim.errors import UserError
+from accelsim.hardware.actions import SHARED, Role, SharedAction, UnitAction, counter
+from accelsim.hardware.design import ARRAY, MAC, VECTOR, Designs, Gating
 from accelsim.result import CAUSES, Result
-from accelsim.trace import Kind, Trace, steps
+from accelsim.trace import Kind, Phase, Stationary, Trace, instances, steps
 
 Integers = npt.NDArray[np.int64]
+
+LARGEST_COUNT = 2.0**62
+LEAST_BITS_PER_CYCLE = 1 << 16  # above what ports and the vector unit of any design move
+CLOCKS = (UnitAction.ACCUMULATOR_CLOCK, UnitAction.OPERAND_CLOCK, UnitAction.DRAIN)
 
 
 class BrokenInvariantError(Exception):
@@ -22,29 +27,97 @@ def check_evaluation(trace: Trace, designs: Designs, cycles: Integers, counts: I
     """Check the exact integers of every operator on every design.
 
     Raises:
-        BrokenInvariantError: Something negative, an operator faster than its roofline, steps
-            that were lost, or DRAM traffic below what exists only there.
+        UserError: A workload whose counts could leave int64.
+        BrokenInvariantError: Something negative, an operator that ran twice or not at all, one
+            faster than its roofline, steps or clocks that were lost, or DRAM traffic below what
+            exists only there.
     """
     causes = cycles[:, :, IDEAL : IDEAL + len(CAUSES)]
+    total = causes.sum(axis=2)
+    _check_range(trace, designs, cycles, total)
     _require(bool((causes >= 0).all()), trace, "a cause of cycles is negative")
     _require(bool((counts >= 0).all()), trace, "a count is negative")
-    total = causes.sum(axis=2)
     _require(bool((total >= cycles[:, :, BUSY_VECTOR]).all()), trace, "vector work is not covered")
-    _check_steps(trace, counts, cycles)
+    _check_places(trace, designs, cycles)
+    _check_steps(trace, counts)
+    _check_clocks(trace, designs, cycles, counts, total)
     _check_roofline(trace, designs, cycles, total)
+    _check_memory(trace, designs, cycles, counts, total)
 
 
-def _check_steps(trace: Trace, counts: Integers, cycles: Integers) -> None:
-    """Every pair of a dense product is formed somewhere: array, mac or vector unit."""
-    needed = steps(trace.operators)
-    head = trace.operators["kind"] == Kind.LM_HEAD
-    attention = (trace.operators["kind"] == Kind.ATTENTION_QK) | (
-        trace.operators["kind"] == Kind.ATTENTION_AV
-    )
-    for role, rows in ((Role.LM_HEAD, head), (Role.ATTENTION, attention)):
-        done = counts[:, :, counter(role, UnitAction.PRODUCT)]
-        done = done + counts[:, :, counter(role, UnitAction.VECTOR_MAC)]
-        _require(bool((done[:, rows] >= needed[rows]).all()), trace, "products were lost")
+def _check_range(trace: Trace, designs: Designs, cycles: Integers, total: Integers) -> None:
+    """No register or port takes more words than cycles pass: that bounds every other count."""
+    widest = np.maximum(_register_bits(designs).sum(axis=1), LEAST_BITS_PER_CYCLE)
+    largest = np.maximum(np.abs(total), np.abs(cycles[:, :, BUSY_COMPUTE])).astype(np.float64)
+    if bool((largest.sum(axis=1) * widest >= LARGEST_COUNT).any()):
+        raise UserError(
+            f"workload on {trace.network} is too large to count",
+            file="--prefill",
+            value=f"{trace.workload.prefill} + {trace.workload.decode}",
+            allowed="allowed: register bits x cycles below 2**62",
+        )
+
+
+def _check_places(trace: Trace, designs: Designs, cycles: Integers) -> None:
+    """Every operator is mapped once: to the one unit that its design names for it."""
+    kind = trace.operators["kind"]
+    attention = (kind == Kind.ATTENTION_QK) | (kind == Kind.ATTENTION_AV)
+    places = np.where(kind < Kind.GEMM, VECTOR, ARRAY)[None, :].repeat(len(designs), axis=0)
+    machines = designs.machines
+    places = np.where(attention, machines["place_attention"][:, None], places)
+    places = np.where(kind == Kind.LM_HEAD, machines["place_lm_head"][:, None], places)
+    _require(bool((cycles[:, :, UNIT] == places).all()), trace, "an operator is on another unit")
+    vector, folds = cycles[:, :, BUSY_VECTOR], cycles[:, :, FOLDS]
+    runs = instances(trace.operators)
+    free = (kind == Kind.DEQUANTISE) & (machines["scale_on_drain"] == 1)[:, None]
+    on_vector = (folds == 0) & ((vector >= runs) | free)
+    on_array = (folds >= runs) & (vector == 0)
+    once = np.where(places == VECTOR, on_vector, on_array)
+    _require(bool(once.all()), trace, "an operator is not mapped exactly once")
+
+
+def _check_steps(trace: Trace, counts: Integers) -> None:
+    """Every pair of a product is formed somewhere; an adder-only array skips zero weights alone."""
+    kind, needed = trace.operators["kind"], steps(trace.operators)
+    attention = (kind == Kind.ATTENTION_QK) | (kind == Kind.ATTENTION_AV)
+    least = trace.operators["weight_nonzero"] * trace.operators["m"]
+    ternary = trace.operators["stationary"] == Stationary.TERNARY
+    needed = np.where(ternary, np.minimum(least, needed), needed)
+    rows = ((Role.LINEAR, kind == Kind.GEMM), (Role.ATTENTION, attention))
+    for role, chosen in (*rows, (Role.LM_HEAD, kind == Kind.LM_HEAD)):
+        done = sum(
+            counts[:, :, counter(role, action)]
+            for action in (UnitAction.PRODUCT, UnitAction.PRODUCT_TERNARY, UnitAction.VECTOR_MAC)
+        )
+        _require(bool((done >= needed)[:, chosen].all()), trace, "products were lost")
+
+
+def _check_clocks(
+    trace: Trace, designs: Designs, cycles: Integers, counts: Integers, total: Integers
+) -> None:
+    """No register clocks twice in a cycle; without gating each one clocks in every cycle."""
+    bits, unit = _register_bits(designs), cycles[:, :, UNIT]
+    rows = np.arange(len(designs))[:, None]
+    own = np.where(unit == VECTOR, 0, bits[rows, np.minimum(unit, MAC)])
+    clocked = _clocked(counts, CLOCKS)
+    busy = cycles[:, :, BUSY_COMPUTE]
+    _require(bool((clocked <= own * busy).all()), trace, "a register clocks twice in a cycle")
+    ungated = (designs.units["gating"] == Gating.NONE) * bits
+    every = clocked + _clocked(counts, (UnitAction.IDLE_CLOCK,))
+    both_ungated = (ungated == bits).all(axis=1)
+    exact = every == total * bits.sum(axis=1)[:, None]
+    _require(bool(exact[both_ungated].all()), trace, "clocks of ungated registers were lost")
+
+
+def _register_bits(designs: Designs) -> Integers:
+    """Return the register bits of both matrix units, int64 [D, 2]."""
+    units = designs.units
+    return np.asarray(units["operand_register_bits"] + units["sum_register_bits"], dtype=np.int64)
+
+
+def _clocked(counts: Integers, actions: tuple[UnitAction, ...]) -> Integers:
+    columns = [counter(role, action) for role in Role for action in actions]
+    return np.asarray(counts[:, :, columns].sum(axis=2))
 
 
 def _check_roofline(trace: Trace, designs: Designs, cycles: Integers, total: Integers) -> None:
@@ -58,6 +131,37 @@ def _check_roofline(trace: Trace, designs: Designs, cycles: Integers, total: Int
         )
         fast = total[d] * peak < needed
         _require(not bool(fast.any()), trace, "an operator beats the machine's peak")
+
+
+def _check_memory(
+    trace: Trace, designs: Designs, cycles: Integers, counts: Integers, total: Integers
+) -> None:
+    """DRAM delivers no faster than it can, and all that a cold prefill needs at least once."""
+    for phase in Phase:
+        inside = trace.operators["phase"] == phase
+        transfers = cycles[:, inside, BUSY_MEMORY].sum(axis=1)
+        fits = total[:, inside].sum(axis=1) >= transfers
+        _require(bool(fits.all()), trace, "a phase beats the DRAM")
+    reads = counts[:, :, SHARED + SharedAction.DRAM_READ].sum(axis=1)
+    enough = reads >= distinct_bytes(trace, designs)
+    _require(bool(enough.all()), trace, "DRAM reads are below the distinct bytes")
+
+
+def distinct_bytes(trace: Trace, designs: Designs) -> Integers:
+    """Return the bytes of weights, head and norms that prefill uses, each once, int64 [D]."""
+    o, machines = trace.operators, designs.machines
+    prefill = (o["phase"] == Phase.PREFILL) & (o["kind"] != Kind.EMBEDDING)
+    linear = (o["stationary"] == Stationary.TERNARY) | (o["stationary"] == Stationary.DENSE)
+    result = np.zeros(len(designs), dtype=np.int64)
+    for rows, bits, divisor in (
+        (linear, machines["packing_numerator"], machines["packing_denominator"]),
+        (o["stationary"] == Stationary.HEAD, machines["head_bits"], 1),
+        (o["stationary"] == Stationary.NORM, machines["norm_bits"], 1),
+    ):
+        chosen = o[prefill & rows]
+        elements = int((chosen["distinct"] * chosen["k"] * chosen["n"]).sum())
+        result += elements * bits // (8 * divisor)
+    return result
 
 
 def check_result(result: Result) -> None:
