@@ -17,6 +17,7 @@ from accelsim.formats import lookup_packing
 from accelsim.hardware.design import build_designs
 from accelsim.hardware.technology import Technology, load_technology
 from accelsim.manifest import build_manifest
+from accelsim.papers import paper_quote, paper_table
 from accelsim.result import Comparison, Result
 from accelsim.workloads import Source, open_source, shipped_profile
 
@@ -77,6 +78,7 @@ def run(
     seed: int = 0,
     accounting: str = "full",
     assignments: Iterable[str] = (),
+    command: str | None = None,
     progress: Progress = _silent,
 ) -> Result | dict[str, Any]:
     """Run a workload on one design.
@@ -93,6 +95,7 @@ def run(
         seed: Of synthetic counts.
         accounting: ``full``, or ``paper`` for the published formula.
         assignments: Overrides of the design.
+        command: What the user typed, for the manifest.
         progress: Told what is going on.
 
     Returns:
@@ -104,10 +107,8 @@ def run(
     loaded = load_design(design, assignments)
     source = open_source(network, checkpoint, prompt, prefill, decode, batch, seed, text)
     if accounting == "paper":
-        from accelsim.papers import paper_table
-
         return paper_table(source.config, source.workload, loaded.config.name, loaded.technology)
-    return _results([loaded], source, progress)[0]
+    return _results([loaded], source, command, progress)[0]
 
 
 def compare(
@@ -123,6 +124,7 @@ def compare(
     decode: int | None = None,
     batch: int = 1,
     seed: int = 0,
+    command: str | None = None,
     progress: Progress = _silent,
 ) -> Comparison:
     """Compare designs on one workload, the first as baseline; arguments as in ``run``.
@@ -145,7 +147,7 @@ def compare(
     _refuse_equal_names(loaded)
     source = open_source(network, checkpoint, prompt, prefill, decode, batch, seed, None)
     hybrids = [_hybrid(loaded[0], candidate) for candidate in loaded[1:]]
-    results = _results([*loaded, *hybrids], source, progress)
+    results = _results([*loaded, *hybrids], source, command, progress)
     names = [candidate.config.name for candidate in loaded[1:]]
     return compare_results(
         results[: len(loaded)], dict(zip(names, results[len(loaded) :], strict=True))
@@ -183,7 +185,9 @@ def _hybrid(baseline: LoadedDesign, candidate: LoadedDesign) -> LoadedDesign:
     return replace(baseline, config=changed)
 
 
-def _results(loaded: Sequence[LoadedDesign], source: Source, progress: Progress) -> list[Result]:
+def _results(
+    loaded: Sequence[LoadedDesign], source: Source, command: str | None, progress: Progress
+) -> list[Result]:
     """Run every design on the form of the network it asks for; one engine call per form."""
     traces: dict[str, Trace] = {}
     results: dict[int, Result] = {}
@@ -198,13 +202,17 @@ def _results(loaded: Sequence[LoadedDesign], source: Source, progress: Progress)
             check_design(designs, position, traces[form], loaded[i].technology, loaded[i].file)
         progress("counting cycles and energy")
         technologies = [loaded[i].technology for i in chosen]
-        manifest = build_manifest(source, [loaded[i].file for i in chosen])
+        manifest = build_manifest(source, [loaded[i].file for i in chosen], command)
         for i, result in zip(
             chosen,
             simulate(traces[form], designs, technologies, source.notes(form), manifest),
             strict=True,
         ):
-            results[i] = replace(result, quality=source.quality(progress))
+            results[i] = replace(
+                result,
+                quality=source.quality(progress),
+                paper=paper_quote(source.config, source.workload, loaded[i].technology),
+            )
     return [results[i] for i in range(len(loaded))]
 
 

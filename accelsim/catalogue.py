@@ -26,8 +26,15 @@ def schema(what: str) -> dict[str, Any]:
     models: dict[str, type[BaseModel]] = {"design": DesignConfig, "network": NetworkConfig}
     if what in models:
         return models[what].model_json_schema()
-    folder = Path(__file__).parent / "report"
-    content: dict[str, Any] = json.loads((folder / f"{what}.schema.json").read_text())
+    content = _output_schema(what)
+    if what == "compare":  # a comparison holds summaries: print one schema that stands alone
+        content.setdefault("$defs", {})["summary"] = _output_schema("summary")
+    return content
+
+
+def _output_schema(what: str) -> dict[str, Any]:
+    path = Path(__file__).parent / "report" / f"{what}.schema.json"
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return content
 
 

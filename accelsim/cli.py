@@ -6,8 +6,9 @@ Importing this module loads click and nothing heavy, so that ``--help`` answers 
 from __future__ import annotations
 
 import json
+import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,19 @@ from accelsim.errors import UserError
 
 USER_ERROR = 2
 INTERRUPTED = 130
+PAGE_WIDTH, LISTING_WIDTH = 100, 160  # of what goes to a file or a pipe
 
 
 class _Group(click.Group):
     """A group whose commands end with one line and code 2 where the user erred."""
 
-    def main(self, *args: Any, **kwargs: Any) -> Any:
+    given: tuple[str, ...] = ()
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **kwargs: Any) -> Any:
         kwargs["standalone_mode"] = False
         try:
-            sys.exit(super().main(*args, **kwargs) or 0)
+            self.given = tuple(sys.argv[1:] if args is None else args)
+            sys.exit(super().main(list(self.given), *rest, **kwargs) or 0)
         except UserError as error:
             _complain(str(error))
         except click.exceptions.NoArgsIsHelpError as error:
@@ -112,7 +117,7 @@ def run(design: str, as_json: bool, no_report: bool, out: Path | None, **options
     from accelsim import api
 
     with _progress(as_json) as tell:
-        outcome = api.run(design, progress=tell, **options)
+        outcome = api.run(design, command=_typed(), progress=tell, **options)
         _deliver(outcome, as_json, no_report, out, tell)
 
 
@@ -129,7 +134,7 @@ def compare(
     from accelsim import api
 
     with _progress(as_json) as tell:
-        outcome = api.compare(designs, progress=tell, **options)
+        outcome = api.compare(designs, command=_typed(), progress=tell, **options)
         _deliver(outcome, as_json, no_report, out, tell)
 
 
@@ -199,6 +204,15 @@ def schema(what: str) -> None:
     click.echo(json.dumps(catalogue.schema(what), indent=2))
 
 
+def _typed() -> str:
+    """Return the command as it was typed, less where its output goes."""
+    words = list(main.given)
+    if "--out" in words:
+        place = words.index("--out")
+        del words[place : place + 2]
+    return shlex.join(["accelsim", *(word for word in words if not word.startswith("--out="))])
+
+
 def _print(result: Any, as_json: bool, table: str) -> None:
     """Print a plain result as JSON, or through the terminal's ``table`` function."""
     if as_json:
@@ -206,7 +220,7 @@ def _print(result: Any, as_json: bool, table: str) -> None:
     else:
         from accelsim.report import terminal
 
-        _console().print(getattr(terminal, table)(result))
+        _console(LISTING_WIDTH).print(getattr(terminal, table)(result))
 
 
 def _deliver(outcome: Any, as_json: bool, no_report: bool, out: Path | None, tell: Any) -> None:
@@ -229,10 +243,11 @@ def _deliver(outcome: Any, as_json: bool, no_report: bool, out: Path | None, tel
         click.echo(f"\nwritten to {folder}{page}")
 
 
-def _console() -> Any:
+def _console(width: int = PAGE_WIDTH) -> Any:
+    """Return a console as wide as the terminal, or ``width`` where nobody watches one."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else 100, highlight=False)
+    return Console(width=None if sys.stdout.isatty() else width, highlight=False)
 
 
 class _progress:  # noqa: N801 - a context manager that reads like a function

@@ -142,9 +142,15 @@ def _sampling(temperature: float, top_k: int | None, top_p: float | None, seed: 
 
     if temperature == 0:
         return None
-    return Sampling(
-        temperature=temperature, seed=seed, top_k=top_k, top_p=1.0 if top_p is None else top_p
-    )
+    try:
+        return Sampling(
+            temperature=temperature, seed=seed, top_k=top_k, top_p=1.0 if top_p is None else top_p
+        )
+    except UserError as error:
+        option = f"--{(error.key or 'temperature').replace('_', '-')}"
+        raise UserError(
+            error.message, file=option, value=error.value, allowed=error.allowed
+        ) from error
 
 
 def _generate(
@@ -166,6 +172,8 @@ def _generate(
         ids = _parse_ids(token_ids)
     else:
         ids = load_tokenizer(checkpoint).encode(prompt)
+    option = "--token-ids" if prompt is None else "--prompt"
+    _check_tokens(checkpoint.config, ids, new_tokens, option)
     if dump is None:
         outcome = generate(network, [ids], new_tokens, sampling=sampling)
     else:
@@ -173,6 +181,35 @@ def _generate(
     tokens = [int(t) for t in outcome.tokens.reshape(-1)]
     text = None if tokenizer is None else tokenizer.decode(tokens)
     return {"prompt_tokens": ids, "tokens": tokens, "text": text}
+
+
+def _check_tokens(config: Any, ids: list[int], new_tokens: int, option: str) -> None:
+    """Refuse what the network cannot read or has no positions for, by the option that asked."""
+    if not ids:
+        raise UserError("the prompt is empty", file=option, allowed="allowed: one token or more")
+    for token in ids:
+        if not 0 <= token < config.vocab_size:
+            raise UserError(
+                "token outside the vocabulary",
+                file=option,
+                value=token,
+                allowed=f"allowed: 0 to {config.vocab_size - 1}",
+            )
+    room = config.max_positions - len(ids)
+    if room < 0:
+        raise UserError(
+            "is longer than the network's longest context",
+            file=option,
+            value=f"{len(ids)} tokens",
+            allowed=f"allowed: up to {config.max_positions}",
+        )
+    if not 0 <= new_tokens <= room + 1:
+        raise UserError(
+            "out of range",
+            file="--new-tokens",
+            value=new_tokens,
+            allowed=f"allowed: 0 to {room + 1}, up to the network's longest context",
+        )
 
 
 def _parse_ids(text: str) -> list[int]:

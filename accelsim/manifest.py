@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 PACKAGES = ("numpy", "numba", "pydantic", "PyYAML")
 
 
-def build_manifest(source: Source, files: Sequence[Path]) -> dict[str, Any]:
-    """Return versions, config hashes and the seed; no time, host or path."""
+def build_manifest(source: Source, files: Sequence[Path], command: str | None) -> dict[str, Any]:
+    """Return versions, config hashes, the seed and what was typed; no time, no host."""
     return {
+        **({"command": command} if command else {}),
         "accelsim": __version__,
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in PACKAGES},

@@ -152,6 +152,31 @@ def paper_table(
     }
 
 
+def paper_quote(
+    config: NetworkConfig, workload: Workload, technology: Technology
+) -> dict[str, Any] | None:
+    """Return the papers' own figures of a workload, to stand beside the waterfall.
+
+    None where the technology has no published energies of arithmetic.
+    """
+    if technology.published is None:
+        return None
+    table = paper_table(config, workload, "", technology)
+    joules = {
+        f"{phase}, J": {form: row[form]["energy_j"] for form in ("fp16", "bitnet")}
+        for phase, row in table["phases"].items()
+    }
+    ratios = table["matmul_ratio"]
+    return {
+        "source": "formula of arXiv 2310.11453 and 2504.12285",
+        "FP16 multiply and add over": {
+            "an int8 add": ratios["int8_add"],
+            "an int32 add": ratios["int32_add"],
+        },
+        **joules,
+    }
+
+
 def _phase_table(rows: npt.NDArray[np.void], prices: Mapping[str, float]) -> dict[str, Any]:
     return {
         form: {"mul_j": energy.mul_j, "add_j": energy.add_j, "energy_j": energy.total_j}

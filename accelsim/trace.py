@@ -11,20 +11,24 @@ others once per pass. All columns are int64, so a trace is also an array of shap
 
 from __future__ import annotations
 
+import io
 import json
 import os
-import tempfile
 import zipfile
+import zlib
 from dataclasses import asdict, dataclass
 from enum import IntEnum
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from accelsim.errors import UserError
+from accelsim.files import write_whole
 
 TRACE_VERSION = 1
+MAX_TRACE_BYTES = 1 << 26  # unpacked; a trace of a large network takes some hundred KB
 
 
 class Phase(IntEnum):
@@ -243,33 +247,51 @@ def save_trace(trace: Trace, path: str | os.PathLike[str]) -> None:
         "names": list(trace.names),
         "columns": list(OPERATOR_DTYPE.names or ()),
     }
-    target = Path(path)
-    with tempfile.NamedTemporaryFile(dir=target.parent, suffix=".tmp", delete=False) as handle:
-        np.savez_compressed(
-            handle,
-            header=np.array(json.dumps(header)),
-            operators=trace.operators.view(np.int64).reshape(len(trace.names), -1),
-        )
-    os.replace(handle.name, target)
+    content = io.BytesIO()
+    np.savez_compressed(
+        content,
+        header=np.array(json.dumps(header)),
+        operators=trace.operators.view(np.int64).reshape(len(trace.names), -1),
+    )
+    write_whole(Path(path), content.getvalue())
 
 
 def load_trace(path: str | os.PathLike[str]) -> Trace:
     """Read a trace written by ``save_trace``; raise UserError for anything else."""
     try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+        if unpacked > MAX_TRACE_BYTES:
+            raise ValueError(f"{unpacked} bytes")
         with np.load(path, allow_pickle=False) as archive:
             header = json.loads(str(archive["header"]))
             table = np.ascontiguousarray(archive["operators"], dtype=np.int64)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as cause:
+        if header["version"] == TRACE_VERSION and header["columns"] == list(_columns()):
+            return _from_header(header, table)
+    except _UNREADABLE as cause:
         raise UserError(
             "not a readable trace", file=path, allowed="expected a trace.npz"
         ) from cause
-    if header.get("version") != TRACE_VERSION or tuple(header["columns"]) != OPERATOR_DTYPE.names:
-        raise UserError(
-            "trace of another version",
-            file=path,
-            value=header.get("version"),
-            allowed=f"allowed: {TRACE_VERSION}; record it again",
-        )
+    raise UserError(
+        "trace of another version",
+        file=path,
+        value=header["version"],
+        allowed=f"allowed: {TRACE_VERSION}; record it again",
+    )
+
+
+# What numpy, zipfile, zlib and json raise for bytes that are no trace.
+_UNREADABLE = (
+    *(OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, MemoryError),
+    *(NotImplementedError, zipfile.BadZipFile, zlib.error),
+)
+
+
+def _columns() -> tuple[str, ...]:
+    return OPERATOR_DTYPE.names or ()
+
+
+def _from_header(header: dict[str, Any], table: npt.NDArray[np.int64]) -> Trace:
     return Trace(
         header["network"],
         header["form"],

@@ -26,7 +26,7 @@ SHIPPED_NETWORK = "austen-12m"
 HELD_OUT = "heldout.txt"
 TWIN_TRACE = "fp16_twin.trace.npz"
 DEFAULT_PREFILL, DEFAULT_DECODE = 256, 64
-PROFILE = "provisional"  # operands of networks whose weights are not at hand
+PROFILE = "austen-12m"  # operands of networks whose weights are not at hand
 
 
 @dataclass

@@ -27,7 +27,7 @@ from accelsim.functional.threads import Threads
 
 SIZES = st.integers(1, 12)
 SEEDS = st.integers(0, 1 << 20)
-checked = settings(deadline=None, derandomize=True, max_examples=40)
+checked = settings(max_examples=40)
 
 
 def ternary(rng: np.random.Generator, n: int, k: int) -> np.ndarray:

@@ -37,7 +37,7 @@ def layouts(weights):
     return plain, operators.lay_out_ternary(packed)
 
 
-@settings(deadline=None, derandomize=True, max_examples=40)
+@settings(max_examples=40)
 @given(
     m=st.integers(1, 7), k=st.integers(1, 90), quarter=st.integers(1, 9), seed=st.integers(0, 99)
 )
@@ -81,7 +81,7 @@ def ascending(x, weights):
     return total
 
 
-@settings(deadline=None, derandomize=True, max_examples=30)
+@settings(max_examples=30)
 @given(m=st.integers(1, 9), k=st.integers(1, 40), n=st.integers(1, 140), seed=st.integers(0, 99))
 def test_dense_sums_are_ascending_to_the_byte(m, k, n, seed):
     rng = np.random.default_rng(seed)
@@ -134,7 +134,7 @@ def lanes_of(terms):
     return lanes[0]
 
 
-@settings(deadline=None, derandomize=True, max_examples=30)
+@settings(max_examples=30)
 @given(n=st.integers(1, 100), seed=st.integers(0, 99))
 def test_the_sum_of_exponentials_follows_the_stated_order(n, seed):
     x = np.random.default_rng(seed).normal(size=n).astype(F32)
@@ -142,7 +142,7 @@ def test_the_sum_of_exponentials_follows_the_stated_order(n, seed):
     assert total == lanes_of(x)
 
 
-@settings(deadline=None, derandomize=True, max_examples=30)
+@settings(max_examples=30)
 @given(n=st.integers(1, 100), seed=st.integers(0, 99))
 def test_rms_norm_follows_the_stated_order(n, seed):
     rng = np.random.default_rng(seed)
@@ -163,7 +163,7 @@ def test_codes_are_rounded_half_even():
     np.testing.assert_array_equal(result.codes[0], [127, 0, 2, 2, 0, -2, -126, 126, -127])
 
 
-@settings(deadline=None, derandomize=True, max_examples=50)
+@settings(max_examples=50)
 @given(k=st.integers(1, 60), exponent=st.integers(-20, 30), seed=st.integers(0, 999))
 def test_codes_equal_numpy_float32(k, exponent, seed):
     x = (np.random.default_rng(seed).normal(size=(2, k)) * 2.0**exponent).astype(F32)
@@ -225,7 +225,7 @@ def test_rounding_to_bfloat16_is_half_even():
     assert operators.round_to(np.array([1 + 2**-11], F32), "F16")[0] == 1
 
 
-@settings(deadline=None, derandomize=True, max_examples=15)
+@settings(max_examples=15)
 @given(st.integers(1, 2), st.integers(1, 70), st.integers(1, 9), st.sampled_from([6, 64, 70]))
 def test_the_cache_holds_what_was_appended(batch, first, second, d):
     config = SimpleNamespace(max_positions=99, layers=2, kv_heads=3, head_dim=d)

@@ -72,7 +72,7 @@ def test_seven_nanometres_are_scaled_and_marked():
     st.integers(512, 60 << 20),
     st.integers(32, 512),
 )
-@settings(deadline=None, derandomize=True, max_examples=80)
+@settings(max_examples=80)
 def test_a_larger_bank_costs_no_less(node: str, one: int, other: int, width: int):
     small, large = (values(NODES[node], size, width) for size in sorted((one, other)))
     assert np.all(small <= large * (1 + 1e-12))
@@ -85,7 +85,7 @@ def test_a_larger_bank_costs_no_less(node: str, one: int, other: int, width: int
     st.floats(0, 1),
     st.floats(0, 1),
 )
-@settings(deadline=None, derandomize=True, max_examples=80)
+@settings(max_examples=80)
 def test_between_points_the_model_stays_between_them(
     node: int, row: int, column: int, up: float, across: float
 ):
@@ -110,7 +110,7 @@ def test_halfway_in_logarithms_is_the_geometric_mean():
         max_size=6,
     )
 )
-@settings(deadline=None, derandomize=True, max_examples=40)
+@settings(max_examples=40)
 def test_a_row_never_depends_on_its_neighbours(rows: list[tuple[int, int, int]]):
     sizes, widths, banks = (np.array(column) for column in zip(*rows, strict=True))
     together = values(NODES["7nm"], sizes, widths, banks)
@@ -163,7 +163,7 @@ def test_published_reads_lie_within_the_interval_at_45_nm():
     st.integers(8, 2048),
     st.integers(1, 64),
 )
-@settings(deadline=None, derandomize=True, max_examples=100)
+@settings(max_examples=100)
 def test_banks_hold_the_bandwidth_and_no_more_than_needed(
     access: float, clock: float, demand: int, width: int, minimum: int
 ):

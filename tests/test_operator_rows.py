@@ -66,7 +66,7 @@ def brute_steps(config: NetworkConfig, workload: Workload, decode: bool) -> dict
     batch=st.integers(1, 3),
     gated=st.booleans(),
 )
-@settings(deadline=None, derandomize=True, max_examples=40)
+@settings(max_examples=40)
 def test_steps_are_those_of_a_loop_over_tokens_heads_and_keys(
     prefill: int, decode: int, batch: int, gated: bool
 ) -> None:
@@ -83,7 +83,7 @@ def test_steps_are_those_of_a_loop_over_tokens_heads_and_keys(
 
 
 @given(prefill=st.integers(1, 6), decode=st.integers(0, 4), batch=st.integers(1, 2))
-@settings(deadline=None, derandomize=True, max_examples=20)
+@settings(max_examples=20)
 def test_opportunities_are_those_of_every_instance(prefill: int, decode: int, batch: int) -> None:
     _, rows = operator_rows(small(), Workload(prefill, decode, batch), "ternary")
     found = opportunities(rows)

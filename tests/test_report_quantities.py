@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from accelsim.report.quantities import (
@@ -22,7 +22,6 @@ POWERS = {"T": 12, "G": 9, "M": 6, "k": 3, "": 0, "m": -3, "µ": -6, "n": -9, "p
 
 
 @given(st.floats(1e-14, 1e14))
-@settings(deadline=None, derandomize=True)
 def test_a_quantity_reads_back_within_half_a_digit(value):
     number, unit = quantity(value, "J").split(" ")
     assert unit[-1] == "J"
@@ -31,7 +30,6 @@ def test_a_quantity_reads_back_within_half_a_digit(value):
 
 
 @given(st.floats(1e-9, 1e9))
-@settings(deadline=None, derandomize=True)
 def test_digits_are_three_and_read_back(value):
     text = digits(value).replace(",", "")
     assert float(text) == pytest.approx(value, rel=0.0051)

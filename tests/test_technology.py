@@ -227,7 +227,7 @@ def test_a_line_runs_through_the_points():
 
 
 @given(st.lists(st.integers(1, 128), min_size=1, max_size=9))
-@settings(deadline=None, derandomize=True, max_examples=40)
+@settings(max_examples=40)
 def test_a_row_never_depends_on_its_neighbours(widths: list[int]):
     for name in ("int_add.energy", "pe.int8_mac.accumulate.energy", "pe.fp16_fmac.product.area"):
         together = NODES["7nm"].price(name, np.array(widths))
@@ -238,7 +238,7 @@ def test_a_row_never_depends_on_its_neighbours(widths: list[int]):
 
 
 @given(st.sampled_from(sorted(NODES)), st.integers(1, 200), st.integers(1, 200))
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(max_examples=60)
 def test_wider_adders_cost_more(node: str, one: int, other: int):
     for name in ("int_add.energy", "int_add.area", "pe.ternary_add.accumulate.energy"):
         narrow, wide = (NODES[node].price(name, bits) for bits in sorted((one, other)))
@@ -247,7 +247,7 @@ def test_wider_adders_cost_more(node: str, one: int, other: int):
 
 
 @given(st.permutations(HOWS), st.integers(1, len(HOWS)))
-@settings(deadline=None, derandomize=True, max_examples=30)
+@settings(max_examples=30)
 def test_a_sum_is_as_weak_as_its_weakest_part(order: list[str], count: int):
     prices = {f"part{i}.energy": entry(how=how) for i, how in enumerate(order[:count])}
     prices["sum.energy"] = entry(compose=[[1, name] for name in prices], how=None)

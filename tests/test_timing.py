@@ -26,7 +26,7 @@ from accelsim.errors import UserError
 
 OS, WS, IS, DOT = Organisation
 REPOSITORY = Path(__file__).parents[1]
-exhaustively = settings(deadline=None, derandomize=True, max_examples=400)
+exhaustively = settings(max_examples=400)
 
 
 @st.composite
@@ -75,7 +75,7 @@ def assert_agree(array: ArrayTiming, shape: tuple[int, int, int]) -> None:
 
 @pytest.mark.parametrize("organisation", Organisation)
 def test_closed_forms_agree_with_the_registers(organisation):
-    @settings(deadline=None, derandomize=True, max_examples=120)
+    @settings(max_examples=120)
     @given(arrays(organisation=organisation), gemms(largest=12))
     def agree(array, shape):
         assert_agree(array, shape)

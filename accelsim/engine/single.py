@@ -11,8 +11,8 @@ from accelsim.engine.bill import build_bill, price_counts, without
 from accelsim.engine.columns import (
     FOLDS,
     G_ACTIVATION,
-    G_OUTPUT,
     G_PARTIAL,
+    G_RESULTS,
     G_WEIGHT,
     GEMM_COLUMNS,
     IDEAL,
@@ -122,7 +122,7 @@ def _counts(trace: Trace, designs: Designs, evaluation: Evaluation) -> dict[str,
     counts, op = evaluation.counts[0, 0], trace.operators[0]
     unit = {a.name.lower(): int(counts[counter(Role.LINEAR, a)]) for a in UnitAction}
     gemm, scratch = np.zeros((2, GEMM_COLUMNS), dtype=np.int64)
-    array_gemm(
+    array_gemm(  # type: ignore[no-untyped-call]
         designs.units[0, ARRAY],
         int(designs.machines[0]["output_stream"]),
         int(op["kind"]),
@@ -143,6 +143,6 @@ def _counts(trace: Trace, designs: Designs, evaluation: Evaluation) -> dict[str,
         "operand_bits_toggled": unit["operand_toggle"],
         "sram_activation_reads": int(gemm[G_ACTIVATION]),
         "sram_weight_reads": int(gemm[G_WEIGHT]),
-        "sram_output_writes": int(gemm[G_OUTPUT]),
+        "sram_output_writes": int(gemm[G_RESULTS] + gemm[G_PARTIAL]),
         "sram_partial_sum_reads": int(gemm[G_PARTIAL]),
     }

@@ -7,6 +7,8 @@ where there is one, ``tokenizer.json``. Another container needs another reader t
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,7 @@ _BLOCK_ELEMENTS = 1 << 22
 EMBEDDING = "model.embed_tokens.weight"
 LM_HEAD = "lm_head.weight"
 FINAL_NORM = "model.norm.weight"
+SUMS = "SHA256SUMS"
 
 
 @dataclass(frozen=True)
@@ -121,12 +124,15 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
     Raises:
         UserError: a file is missing, truncated or malformed; a tensor is missing or has another
-            shape or dtype than the config asks for; a ternary code is 3; a float is not finite.
+            shape or dtype than the config asks for; a ternary code is 3; a float is not finite; a
+            file differs from the ``SHA256SUMS`` beside it.
     """
     if not path.is_dir():
         raise UserError("is no folder", file=path, allowed="a checkpoint folder in the HF layout")
     config = read_checkpoint_config(path / "config.json")
     weights = open_weights_file(path / "model.safetensors")
+    sha256 = weights.sha256()
+    check_sums(path, {"model.safetensors": sha256})
     places = _check_tensors(weights, config)
     tokenizer = path / "tokenizer.json"
     return Checkpoint(
@@ -136,9 +142,51 @@ def read_checkpoint(path: Path) -> Checkpoint:
         dense=MappingProxyType(
             {name: _read_dense(weights, name, places[name]) for name in _dense_shapes(config)}
         ),
-        sha256=weights.sha256(),
+        sha256=sha256,
         tokenizer=tokenizer if tokenizer.is_file() else None,
     )
+
+
+def check_sums(folder: Path, known: Mapping[str, str]) -> None:
+    """Compare every file that the folder's ``SHA256SUMS`` lists; without that file, nothing is.
+
+    Args:
+        folder: A checkpoint.
+        known: Digests of files that were read already, by name.
+
+    Raises:
+        UserError: a line is malformed or leaves the folder, a file is missing or has other bytes.
+    """
+    sums = folder / SUMS
+    if not sums.is_file():
+        return
+    for number, line in enumerate(sums.read_text(encoding="utf-8", errors="replace").splitlines()):
+        row = re.fullmatch(r"([0-9a-f]{64}) [ *]([\w.-]+)", line)
+        if row is None:
+            raise UserError(
+                "is no line of sha256sum",
+                file=sums,
+                key=f"line {number + 1}",
+                value=line,
+                allowed="expected a digest and the name of a file in this folder",
+            )
+        wanted, name = row.groups()
+        found = known.get(name) or _digest(folder / name)
+        if found != wanted:
+            raise UserError(
+                "does not match its hash",
+                file=folder / name,
+                value=found,
+                allowed=f"{SUMS} says {wanted}",
+            )
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"cannot be read: {error.strerror}", file=path) from None
 
 
 def linear_names(config: CheckpointConfig) -> dict[str, tuple[int, int]]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
+import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from accelsim.errors import UserError
+from accelsim.files import write_whole
 from accelsim.functional.generate import Generation, Sampling, generate
 from accelsim.functional.network import Network
 
@@ -67,19 +66,7 @@ def write_dump(
         before_pass=recorder.start_pass,
     )
     arrays = {"input_ids": ids, "logits": result.logits[0], "tokens": result.tokens[0]}
-    _save(path, arrays | recorder.arrays)
+    content = io.BytesIO()
+    np.savez(content, allow_pickle=False, **arrays, **recorder.arrays)
+    write_whole(path, content.getvalue(), allowed="choose another file with --dump")
     return result
-
-
-def _save(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as stream:
-            try:
-                np.savez(stream, allow_pickle=False, **arrays)
-                stream.close()
-                os.replace(stream.name, path)
-            except BaseException:
-                os.unlink(stream.name)
-                raise
-    except OSError as error:
-        raise UserError(f"cannot be written: {error.strerror}", file=path) from None

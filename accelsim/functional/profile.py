@@ -6,8 +6,6 @@ quotients of a count and its opportunities; ``low`` and ``high`` are the range o
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +14,7 @@ from pydantic import Field, model_validator
 
 from accelsim.config import Schema, read_yaml, validate
 from accelsim.errors import UserError, did_you_mean
+from accelsim.files import write_whole
 
 
 class Rate(Schema):
@@ -113,11 +112,7 @@ def save_profile(profile: OperandProfile, path: Path) -> None:
     text = yaml.dump(
         profile.model_dump(), Dumper=_Writer, sort_keys=False, width=100, allow_unicode=True
     )
-    with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8"
-    ) as handle:
-        handle.write(text)
-    os.replace(handle.name, path)
+    write_whole(path, text.encode())
 
 
 class _Writer(yaml.SafeDumper):

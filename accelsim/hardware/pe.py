@@ -130,9 +130,11 @@ PES = {
 }
 
 # Bits that change at a PE's weight port for 0<->+1, 0<->-1, +1<->-1, from the codes themselves:
-# ternary 00 01 11, int8 0x00 0x01 0xFF, fp16 0x0000 0x3C00 0xBC00, bf16 0x0000 0x3F80 0xBF80.
+# ternary 00 01 11, int4 0x0 0x1 0xF, int8 0x00 0x01 0xFF, fp16 0x0000 0x3C00 0xBC00,
+# bf16 0x0000 0x3F80 0xBF80.
 TERNARY_TOGGLES = {
     "ternary": (1, 2, 1),
+    "int4": (1, 4, 3),
     "int8": (1, 8, 7),
     "fp16": (4, 5, 1),
     "bf16": (7, 8, 1),

@@ -116,7 +116,12 @@ def listing_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in columns:
         numbers = all(isinstance(row.get(column, 0), int | float) for row in rows)
-        table.add_column(escape(plain_name(column)), justify="right" if numbers else "left")
+        table.add_column(
+            escape(plain_name(column)),
+            justify="right" if numbers else "left",
+            no_wrap=column == "name",  # what is typed is never cut
+            min_width=max(len(f"{row['name']}") for row in rows) if column == "name" else None,
+        )
     for row in rows:
         _add(table, tuple(_cell(row.get(column)) for column in columns))
     return table

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from accelsim.errors import UserError
+from accelsim.files import write_whole
 from accelsim.report.summary import compare_summary, summary
 from accelsim.report.tables import area_csv, energy_csv, json_text, manifest_json, operators_csv
 from accelsim.report.timeline import timeline_json
@@ -102,33 +102,11 @@ def folder_names(results: Iterable[Result]) -> list[str]:
 
 def write_files(folder: Path, files: Files) -> list[Path]:
     """Write ``files`` (content by relative path) under ``folder``, each moved into place."""
-    return [_write(folder / name, content) for name, content in files.items()]
-
-
-def _write(target: Path, content: bytes) -> Path:
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if target.is_dir():
-            raise IsADirectoryError(21, "a folder of that name is in the way")
-        _replace(target, content)
-    except OSError as cause:
-        raise UserError(
-            "cannot be written",
-            file=target,
-            value=cause.strerror,
-            allowed="choose another folder with --out",
-        ) from cause
-    return target
-
-
-def _replace(target: Path, content: bytes) -> None:
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    allowed = "choose another folder with --out"
+    return [
+        write_whole(folder / name, content, parents=True, allowed=allowed)
+        for name, content in files.items()
+    ]
 
 
 def _encoded(text: str) -> bytes:
