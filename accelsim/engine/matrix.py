@@ -42,13 +42,13 @@ from accelsim.engine.transfers import (
 )
 from accelsim.hardware.actions import SHARED, UNIT_ACTIONS, SharedAction, UnitAction
 from accelsim.hardware.design import Organisation
-from accelsim.kernels import kernel
+from accelsim.kernels import inner_kernel
 from accelsim.trace import Kind, Series
 
 VECTOR_ACCUMULATE_SLOTS = 2  # a multiply-add is two primitives
 
 
-@kernel
+@inner_kernel
 def shape_of(op, member):
     """Return m, k, n of an instance in pass ``member`` of a growing context."""
     k = op.k + (op.series_step * member if op.series == Series.K else 0)
@@ -56,7 +56,7 @@ def shape_of(op, member):
     return op.m, k, n
 
 
-@kernel
+@inner_kernel
 def _spilled_activations(op, machine, per_layer, m, k, n):
     """Return bytes of an instance's input and output that live in DRAM.
 
@@ -74,7 +74,7 @@ def _spilled_activations(op, machine, per_layer, m, k, n):
     return inputs, outputs
 
 
-@kernel
+@inner_kernel
 def matrix_on_array(
     op, unit, machine, role, layers, passes, kept, totals, lead, cycles, counts, gemm, whole, moves
 ):
@@ -124,7 +124,7 @@ def matrix_on_array(
     return left
 
 
-@kernel
+@inner_kernel
 def matrix_on_vector(op, unit, machine, role, layers, passes, kept, totals, lead, cycles, counts):
     """Evaluate a matrix product on the vector unit; return the lead it leaves.
 
