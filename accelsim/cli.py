@@ -151,7 +151,9 @@ def gemm(design: str, m: int, k: int, n: int, as_json: bool, **options: Any) -> 
     """Time one GEMM of M tokens, reduction K and N outputs on DESIGN, from SRAM to SRAM."""
     from accelsim import api
 
-    _print(api.gemm(design, m, k, n, **options), as_json, "gemm_table")
+    with _progress(as_json):
+        result = api.gemm(design, m, k, n, **options)
+    _print(result, as_json, "gemm_table")
 
 
 @main.command()
@@ -258,6 +260,10 @@ class _progress:  # noqa: N801 - a context manager that reads like a function
         self._quiet = quiet
 
     def __enter__(self) -> _progress:
+        from accelsim import kernels
+
+        if kernels.is_cold():
+            click.echo("first run: compiling, about half a minute, once", err=True)
         return self
 
     def __exit__(self, *_: object) -> None:

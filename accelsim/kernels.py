@@ -90,6 +90,12 @@ def cache_folder() -> Path | None:
     return folder
 
 
+def is_cold() -> bool:
+    """Return whether nothing is compiled yet, so that the next run starts with compiling."""
+    folder = cache_folder()
+    return folder is None or not any(folder.rglob("*.nbi"))
+
+
 @functools.cache
 def cache_key() -> str:
     """Return the name under which code compiled by this process may be kept and found again."""
