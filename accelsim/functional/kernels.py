@@ -21,7 +21,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.kernels import kernel
+from accelsim.kernels import inner_kernel, kernel
 
 PANEL = 64
 LANES = 16
@@ -127,7 +127,7 @@ def ternary_rows(codes: I8, packed: U8, first: int, quarter: int, accumulators: 
             accumulators[i, n3] = a3 - sums[i]
 
 
-@kernel
+@inner_kernel
 def _add_four(
     sums: F32, a: F32, b: F32, c: F32, d: F32, panel: F32, k_begin: Index, k_end: Index
 ) -> None:
@@ -158,7 +158,7 @@ def _add_four(
         k += 1
 
 
-@kernel
+@inner_kernel
 def _add_one(sums: F32, a: F32, panel: F32, k_begin: Index, k_end: Index) -> None:
     """Add k_begin <= k < k_end of operand row a times a panel to sums [64]."""
     k = k_begin
@@ -179,7 +179,7 @@ def _add_one(sums: F32, a: F32, panel: F32, k_begin: Index, k_end: Index) -> Non
         k += 1
 
 
-@kernel
+@inner_kernel
 def _multiply_panel(x: F32, panel: F32, first: int, out: F32) -> None:
     """Write columns first .. first + 64 of out [m, n]: x [m, k] times one panel [k * 64]."""
     m, k = x.shape
@@ -239,7 +239,7 @@ def dense_bfloat16_row(x: F32, panels: U16, first: int, out: F32) -> None:
             out[0, column + j] = sums[j]
 
 
-@kernel
+@inner_kernel
 def sum_lanes(lanes: F32) -> np.float32:
     """Add 16 lanes in the fixed tree."""
     half = LANES // 2
@@ -279,7 +279,7 @@ def exponentials(x: F32, largest: np.float32, powers: I32) -> np.float32:
     return sum_lanes(lanes)
 
 
-@kernel
+@inner_kernel
 def _softmax_row(x: F32, scale: np.float32, powers: I32) -> None:
     """Replace the scores x [n] by softmax(scale * x)."""
     largest = -_f32(np.inf)
@@ -291,7 +291,7 @@ def _softmax_row(x: F32, scale: np.float32, powers: I32) -> None:
         x[t] /= total
 
 
-@kernel
+@inner_kernel
 def _score_tile(q: F32, keys: F32, last: int, sums: F32, scores: F32) -> None:
     """Write scores [rows, 64 * p] of 1 or 4 queries [rows, d] with the panels p * 64 <= last."""
     rows, d = q.shape
@@ -306,7 +306,7 @@ def _score_tile(q: F32, keys: F32, last: int, sums: F32, scores: F32) -> None:
                 scores[r, p * PANEL + j] = sums[r * PANEL + j]
 
 
-@kernel
+@inner_kernel
 def _value_tile(scores: F32, values: F32, shortest: int, sums: F32, out: F32) -> None:
     """Write out [rows, d]: row r adds shortest + r positions, scores [rows, c] times values."""
     rows = scores.shape[0]
