@@ -23,7 +23,7 @@ from accelsim.trace import (
     Workload,
 )
 
-PROFILE = Path(__file__).parent.parent / "models" / "profiles" / "provisional.yaml"
+PROFILE = Path(__file__).parent.parent / "models" / "profiles" / "austen-12m.yaml"
 
 _BASE: dict[str, Any] = {
     "name": "ternary",

@@ -20,7 +20,7 @@ MODELS = Path(__file__).parent.parent / "models"
 
 
 def profile() -> OperandProfile:
-    return load_profile(MODELS / "profiles" / "provisional.yaml")
+    return load_profile(MODELS / "profiles" / "austen-12m.yaml")
 
 
 def bitnet_2b4t() -> NetworkConfig:
