@@ -70,7 +70,7 @@ def refuse(*arguments: object) -> str:
     assert result.exit_code == 2, result.output
     assert result.stdout == ""
     assert "Traceback" not in result.stderr
-    (line,) = result.stderr.splitlines()
+    (line,) = [told for told in result.stderr.splitlines() if not told.startswith("first run: ")]
     assert not Path("out").exists()
     return line
 
@@ -113,6 +113,19 @@ def test_help_lists_every_command() -> None:
     text = call("--help").stdout
     for command in ("run", "compare", "gemm", "infer", "inspect", "list", "schema"):
         assert f"\n  {command} " in text
+
+
+def test_a_first_run_says_that_it_compiles(
+    shape: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from accelsim import kernels
+
+    monkeypatch.setattr(kernels, "is_cold", lambda: True)
+    told = call(*run_shape(shape, "--out", "out", "--no-report")).stderr.splitlines()
+    assert told == ["first run: compiling, about half a minute, once"]
+    # What is refused before anything compiles stays one line.
+    assert call("run", "missing.yaml").stderr.count("\n") == 1
+    assert call("infer", "missing/folder", "--token-ids", "1").stderr.count("\n") == 1
 
 
 # What ships
