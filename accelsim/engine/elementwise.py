@@ -17,11 +17,11 @@ from accelsim.engine.transfers import (
 from accelsim.hardware.actions import SHARED, SharedAction
 from accelsim.hardware.design import Resident
 from accelsim.hardware.vector import PRIMITIVES, Primitive
-from accelsim.kernels import kernel
+from accelsim.kernels import inner_kernel
 from accelsim.trace import Kind
 
 
-@kernel
+@inner_kernel
 def elementwise(op, machine, unit, layers, passes, kept, totals, lead, recipes, cycles, counts):
     """Evaluate an operator of the vector unit; return the lead it leaves to the next one."""
     recipe = recipes[op.kind]
@@ -60,7 +60,7 @@ def elementwise(op, machine, unit, layers, passes, kept, totals, lead, recipes, 
     return left
 
 
-@kernel
+@inner_kernel
 def _busy_cycles(op, machine, recipe, elements, free, hidden):
     """Return vector cycles of one instance: issue slots over lanes, a pipeline fill per pass."""
     if free:
@@ -72,7 +72,7 @@ def _busy_cycles(op, machine, recipe, elements, free, hidden):
     return ceil_div(slots, machine.vector_lanes) + passes * machine.vector_latency
 
 
-@kernel
+@inner_kernel
 def _written_bits(op, machine, writes):
     """Return the bits written for each element, over all passes."""
     if op.kind == Kind.QUANTISE:
@@ -82,7 +82,7 @@ def _written_bits(op, machine, writes):
     return writes * machine.activation_bits
 
 
-@kernel
+@inner_kernel
 def _count_buffers(op, machine, unit, recipe, elements, counts):
     """Count what the vector unit reads from and writes to the SRAMs."""
     reads, writes = recipe[2 * PRIMITIVES + 3], recipe[2 * PRIMITIVES + 4]
@@ -100,7 +100,7 @@ def _count_buffers(op, machine, unit, recipe, elements, counts):
         counts[SHARED + SharedAction.WEIGHT_READ] += repeated * machine.head_bits
 
 
-@kernel
+@inner_kernel
 def _table_bytes(op, machine, kept, totals, m, n):
     """Return DRAM bytes of rows of the embedding, each in whole bursts, or of norm weights."""
     if op.kind == Kind.EMBEDDING:
@@ -111,7 +111,7 @@ def _table_bytes(op, machine, kept, totals, m, n):
     return 0
 
 
-@kernel
+@inner_kernel
 def _cache_bytes(op, machine, kept, totals, elements):
     """Return bytes appended to the part of the cache that lives in DRAM."""
     if op.kind != Kind.KV_APPEND:
@@ -119,7 +119,7 @@ def _cache_bytes(op, machine, kept, totals, elements):
     return fetched(op, bytes_of(elements, machine.kv_bits), kept, Resident.CACHE, totals)
 
 
-@kernel
+@inner_kernel
 def _spilled_elements(op, machine, recipe, elements, group):
     """Return bytes read from and written to DRAM because a layer's tensor does not fit SRAM.
 
@@ -138,7 +138,7 @@ def _spilled_elements(op, machine, recipe, elements, group):
     return inputs, outputs
 
 
-@kernel
+@inner_kernel
 def _count_primitives(op, recipe, elements, counts):
     for primitive in range(PRIMITIVES):
         count = elements * recipe[primitive] + op.m * recipe[PRIMITIVES + primitive]

@@ -33,11 +33,11 @@ from accelsim.hardware.actions import (
     UnitAction,
 )
 from accelsim.hardware.design import ARRAY, VECTOR, Gating
-from accelsim.kernels import kernel
+from accelsim.kernels import inner_kernel, kernel
 from accelsim.trace import Kind
 
 
-@kernel
+@inner_kernel
 def _role(kind):
     if kind == Kind.LM_HEAD:
         return Role.LM_HEAD
@@ -46,7 +46,7 @@ def _role(kind):
     return Role.LINEAR
 
 
-@kernel
+@inner_kernel
 def _place(machine, role):
     if role == Role.ATTENTION:
         return machine.place_attention
@@ -55,7 +55,7 @@ def _place(machine, role):
     return ARRAY
 
 
-@kernel
+@inner_kernel
 def _clock_the_unused(units, op_cycles, used, counts):
     """Count the registers of units that have no part in an operator but no gate either."""
     for index in range(2):
@@ -66,7 +66,7 @@ def _clock_the_unused(units, op_cycles, used, counts):
             counts[role * UNIT_ACTIONS + UnitAction.IDLE_CLOCK] += idle
 
 
-@kernel
+@inner_kernel
 def _evaluate(
     op,
     units,
@@ -127,7 +127,7 @@ def _evaluate(
     return 0 if role == Role.ATTENTION or op.kind == Kind.SOFTMAX else left
 
 
-@kernel
+@inner_kernel
 def _total_up(units, place, cycles, counts):
     """Fill what follows from an operator's cycles and counts."""
     total = cycles[IDEAL] + cycles[SPATIAL] + cycles[TEMPORAL] + cycles[MEMORY]

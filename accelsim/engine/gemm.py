@@ -19,11 +19,11 @@ from accelsim.engine.registers import add_moves
 from accelsim.engine.timing import gemm_accesses, gemm_cycles, partial_sums
 from accelsim.engine.transfers import HALF, ceil_div
 from accelsim.hardware.design import Organisation
-from accelsim.kernels import kernel
+from accelsim.kernels import inner_kernel, kernel
 from accelsim.trace import Kind
 
 
-@kernel
+@inner_kernel
 def _one_gemm(unit, m, k, n, out):
     """Add one GEMM on ``unit`` to ``out`` [GEMM_COLUMNS]; partial sums fit the output buffer."""
     folds, steady, _, _, total = gemm_cycles(
@@ -58,7 +58,7 @@ def _one_gemm(unit, m, k, n, out):
     add_moves(unit, m, k, n, reductions, out)
 
 
-@kernel
+@inner_kernel
 def stream_chunk(unit, output_bytes, m, k, n):
     """Return how many words ws and is stream before the next k-fold.
 
@@ -72,7 +72,7 @@ def stream_chunk(unit, output_bytes, m, k, n):
     return min(max(room, 1), streamed)
 
 
-@kernel
+@inner_kernel
 def weight_passes(unit, output_bytes, m, k, n):
     """Return (how often an array streams the second operand, the pieces it can do so by)."""
     if unit.organisation == Organisation.SYSTOLIC_WS:
@@ -84,7 +84,7 @@ def weight_passes(unit, output_bytes, m, k, n):
     return ceil_div(m, unit.rows), ceil_div(n, unit.cols)
 
 
-@kernel
+@inner_kernel
 def _chunked_gemm(unit, output_bytes, m, k, n, out):
     """Add a GEMM to ``out``, cut along its streaming dimension where partial sums would not fit."""
     if unit.organisation == Organisation.SYSTOLIC_OS or unit.organisation == Organisation.DOT:
@@ -129,7 +129,7 @@ def array_gemm(unit, output_bytes, kind, causal, m, k, n, out, whole):
             out[column] = whole[column]
 
 
-@kernel
+@inner_kernel
 def pairs(op, m, k, n):
     """Return the weight-activation pairs one instance needs, without masked ones."""
     if op.causal == 1:

@@ -15,7 +15,7 @@ from accelsim.trace import Kind, Phase, Stationary, Trace, instances, steps
 Integers = npt.NDArray[np.int64]
 
 LARGEST_COUNT = 2.0**62
-LEAST_BITS_PER_CYCLE = 1 << 16  # above what ports and the vector unit of any design move
+LANE_BITS = 256  # above what a vector lane reads and writes in a cycle
 CLOCKS = (UnitAction.ACCUMULATOR_CLOCK, UnitAction.OPERAND_CLOCK, UnitAction.DRAIN)
 
 
@@ -47,7 +47,9 @@ def check_evaluation(trace: Trace, designs: Designs, cycles: Integers, counts: I
 
 def _check_range(trace: Trace, designs: Designs, cycles: Integers, total: Integers) -> None:
     """No register or port takes more words than cycles pass: that bounds every other count."""
-    widest = np.maximum(_register_bits(designs).sum(axis=1), LEAST_BITS_PER_CYCLE)
+    ports = LANE_BITS * designs.machines["vector_lanes"]
+    ports = ports + 16 * np.ceil(designs.machines["dram_bytes_per_cycle"])
+    widest = _register_bits(designs).sum(axis=1) + ports
     largest = np.maximum(np.abs(total), np.abs(cycles[:, :, BUSY_COMPUTE])).astype(np.float64)
     if bool((largest.sum(axis=1) * widest >= LARGEST_COUNT).any()):
         raise UserError(

@@ -42,13 +42,13 @@ from accelsim.engine.transfers import (
 )
 from accelsim.hardware.actions import SHARED, UNIT_ACTIONS, SharedAction, UnitAction
 from accelsim.hardware.design import Organisation
-from accelsim.kernels import kernel
+from accelsim.kernels import inner_kernel
 from accelsim.trace import Kind, Series
 
 VECTOR_ACCUMULATE_SLOTS = 2  # a multiply-add is two primitives
 
 
-@kernel
+@inner_kernel
 def shape_of(op, member):
     """Return m, k, n of an instance in pass ``member`` of a growing context."""
     k = op.k + (op.series_step * member if op.series == Series.K else 0)
@@ -56,7 +56,7 @@ def shape_of(op, member):
     return op.m, k, n
 
 
-@kernel
+@inner_kernel
 def _spilled_activations(op, machine, per_layer, m, k, n):
     """Return bytes of an instance's input and output that live in DRAM.
 
@@ -74,7 +74,7 @@ def _spilled_activations(op, machine, per_layer, m, k, n):
     return inputs, outputs
 
 
-@kernel
+@inner_kernel
 def matrix_on_array(
     op, unit, machine, role, layers, passes, kept, totals, lead, cycles, counts, gemm, whole, moves
 ):
@@ -109,8 +109,8 @@ def matrix_on_array(
         cycles[BUSY_MEMORY] += transfer * groups
         cycles[FOLDS] += gemm[G_FOLDS] * op.repeat
         working = count_unit(op, unit, role, gemm, op.repeat, counts)
-        busy = gemm[G_TOTAL] * op.repeat
-        count_idle(unit, total * groups, busy, m, working, role, counts)
+        busy = gemm[G_TOTAL]
+        count_idle(unit, total * groups, busy, op.repeat, m, working, role, counts)
         mean_moves(op, gemm, m, k, n, 1.0 / op.series_count, moves)
         count_array_ports(op, unit, machine, role, gemm, weights, op.repeat, counts)
         count_dram(machine, weights, inputs, outputs, op.repeat, counts)
@@ -124,7 +124,7 @@ def matrix_on_array(
     return left
 
 
-@kernel
+@inner_kernel
 def matrix_on_vector(op, unit, machine, role, layers, passes, kept, totals, lead, cycles, counts):
     """Evaluate a matrix product on the vector unit; return the lead it leaves.
 

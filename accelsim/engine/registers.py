@@ -14,17 +14,17 @@ from accelsim.engine.columns import (
 )
 from accelsim.engine.transfers import ceil_div
 from accelsim.hardware.design import Organisation
-from accelsim.kernels import kernel
+from accelsim.kernels import inner_kernel
 
 
-@kernel
+@inner_kernel
 def places(extent, size):
     """Return the sum of positions i mod ``size`` over i < ``extent``: skew registers passed."""
     whole, rest = extent // size, extent % size
     return whole * (size * (size - 1) // 2) + rest * (rest - 1) // 2
 
 
-@kernel
+@inner_kernel
 def _held_moves(unit, k):
     """Return the words that registers of one column take while k held operands are loaded."""
     skew = places(k, unit.rows)
@@ -35,7 +35,7 @@ def _held_moves(unit, k):
     return (unit.latency - 1) * skew + k
 
 
-@kernel
+@inner_kernel
 def add_moves(unit, m, k, n, reductions, out):
     """Add the register moves of one GEMM to ``out`` [GEMM_COLUMNS]."""
     rows, cols, latency = unit.rows, unit.cols, unit.latency

@@ -5,31 +5,31 @@ from __future__ import annotations
 import numpy as np
 
 from accelsim.hardware.design import Decoder, Organisation, Resident
-from accelsim.kernels import kernel
+from accelsim.kernels import inner_kernel
 from accelsim.trace import Phase, Series, Stationary
 
 HALF = 2  # double buffering: one half fills while the other is read
 
 
-@kernel
+@inner_kernel
 def ceil_div(dividend: int, divisor: int) -> int:
     """Return the quotient rounded up; both at least 0, divisor at least 1."""
     return (dividend + divisor - 1) // divisor
 
 
-@kernel
+@inner_kernel
 def bytes_of(elements: int, bits: int) -> int:
     """Return whole bytes that hold ``elements`` of ``bits``."""
     return (elements * bits + 7) // 8
 
 
-@kernel
+@inner_kernel
 def bursts(count: int, burst: int) -> int:
     """Return ``count`` bytes in whole bursts."""
     return ceil_div(count, burst) * burst
 
 
-@kernel
+@inner_kernel
 def stationary_bits(machine, stationary):
     """Return numerator and denominator of the bits a stored second operand takes."""
     if stationary == Stationary.TERNARY or stationary == Stationary.DENSE:
@@ -41,7 +41,7 @@ def stationary_bits(machine, stationary):
     return machine.norm_bits, 1
 
 
-@kernel
+@inner_kernel
 def _resident_class(stationary):
     if stationary == Stationary.HEAD:
         return Resident.HEAD
@@ -52,13 +52,13 @@ def _resident_class(stationary):
     return Resident.WEIGHTS
 
 
-@kernel
+@inner_kernel
 def activation_bits(op, machine):
     """Return the bits of a moving operand as it is stored: int8 codes, else the stored format."""
     return 8 if op.activation_bits == 8 else machine.activation_bits
 
 
-@kernel
+@inner_kernel
 def sram_bytes(machine, stationary, stored):
     """Return what ``stored`` DRAM bytes take in SRAM: more where they are unpacked on arrival."""
     packed = stationary == Stationary.TERNARY or stationary == Stationary.DENSE
@@ -68,7 +68,7 @@ def sram_bytes(machine, stationary, stored):
     return stored
 
 
-@kernel
+@inner_kernel
 def fetched(op, stored, kept, group, totals):
     """Return bytes of ``stored`` that come from DRAM.
 
@@ -80,26 +80,26 @@ def fetched(op, stored, kept, group, totals):
     return stored - stored * kept[group] // totals[group]
 
 
-@kernel
+@inner_kernel
 def layer_instances(op, layers, passes):
     """Return how many instances make up one layer's tensor in one pass (heads, sequences)."""
     per_pass = op.repeat if op.series != Series.NONE else op.repeat // passes
     return max(per_pass // layers if op.in_layer == 1 else per_pass, 1)
 
 
-@kernel
+@inner_kernel
 def spilled(machine, layer_bytes):
     """Whether a tensor of a layer is too large for the streaming part of the activation SRAM."""
     return layer_bytes > machine.activation_stream
 
 
-@kernel
+@inner_kernel
 def cycles_of(count, machine):
     """Return the cycles that DRAM takes for ``count`` bytes."""
     return int(np.ceil(count / machine.dram_bytes_per_cycle))
 
 
-@kernel
+@inner_kernel
 def overlapped(compute, dram_bytes, first_bytes, early_bytes, lead, machine):
     """Return (total cycles, DRAM cycles, lead left to the next operator).
 
@@ -116,7 +116,7 @@ def overlapped(compute, dram_bytes, first_bytes, early_bytes, lead, machine):
     return total, transfer, total - memory
 
 
-@kernel
+@inner_kernel
 def prefetchable(machine, stationary, stored):
     """Return the DRAM bytes of a second operand that half of the weight stream takes early.
 
@@ -129,7 +129,7 @@ def prefetchable(machine, stationary, stored):
     return stored if taken <= room else stored * room // taken
 
 
-@kernel
+@inner_kernel
 def stored_of_instance(op, machine, kept, totals, layers, passes, k, n):
     """Return DRAM bytes of one instance's second operand, residents and sharing taken off.
 
@@ -147,7 +147,7 @@ def stored_of_instance(op, machine, kept, totals, layers, passes, k, n):
     return ceil_div(fetched(op, stored, kept, group, totals), sharing)
 
 
-@kernel
+@inner_kernel
 def dram_of_gemm(op, machine, stored, inputs, times, pieces):
     """Return (weight bytes, activation bytes) one instance reads from DRAM.
 
@@ -172,7 +172,7 @@ def dram_of_gemm(op, machine, stored, inputs, times, pieces):
     return stored, inputs_again
 
 
-@kernel
+@inner_kernel
 def first_tile(unit, stored, k, n):
     """Return the bytes of the first weight tile, which must arrive before the first step."""
     tiles = ceil_div(n, unit.cols)
