@@ -183,6 +183,15 @@ def test_inference_names_the_weights_it_ran() -> None:
     )
 
 
+def test_the_shipped_network_runs_with_its_own_weights() -> None:
+    printed = answer("run", "ternary_os_32x32", *("--prefill", 8, "--decode", 2), "--no-report")
+    jsonschema.validate(printed, load("summary"))
+    assert printed["network"] == "austen-12m"
+    assert printed["weights"]["kind"] == "checkpoint"
+    folder = Path("reports/ternary_os_32x32--austen-12m")
+    assert json.loads((folder / "summary.json").read_text()) == printed
+
+
 def test_the_same_command_writes_the_same_bytes(shape: str) -> None:
     for folder in ("first", "second"):
         assert call(*run_shape(shape, "--out", folder, "--no-report")).exit_code == 0
@@ -521,6 +530,28 @@ def test_wrong_inference_is_refused(options: tuple[object, ...], line: str) -> N
 def test_the_last_position_of_the_context_can_be_used() -> None:
     printed = answer("infer", TINY, "--token-ids", "1", "--new-tokens", 256)
     assert len(printed["tokens"]) == 256
+
+
+SHIPPED_CASES = [
+    (("run", "ternary_os_32x32", "--prompt", ""), "--prompt: the text is empty"),
+    (("run", "ternary_os_32x32", "--prompt", "a", "--prefill", 9), "--prefill: asks for more tok"),
+    (("run", "ternary_os_32x32", "--prefill", 600), "--prefill: prefill and decode pass the long"),
+    (("run", "ternary_os_32x32", "--prompt", "a", "--batch", 2), "--prompt:--batch: takes one"),
+    (("run", "ternary_os_32x32", "--text", "missing.txt"), "missing.txt: cannot be read"),
+    (("infer", "austen-12m", "--prompt", ""), "--prompt: the text is empty"),
+    (("infer", "austen-12m", "--text", "empty.txt"), "empty.txt: the text is empty"),
+    (("infer", "austen-12m", "--text", "bytes.txt"), "bytes.txt: is not UTF-8 text"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "line"), SHIPPED_CASES)
+def test_a_wrong_text_for_the_shipped_network_is_refused(
+    arguments: tuple[object, ...], line: str
+) -> None:
+    Path("empty.txt").write_bytes(b"")
+    Path("bytes.txt").write_bytes(b"\xff\xfe")
+    out = ("--out", "out") if arguments[0] == "run" else ()
+    assert line in refuse(*arguments, *out)
 
 
 # Output
