@@ -258,18 +258,16 @@ class _progress:  # noqa: N801 - a context manager that reads like a function
     def __init__(self, quiet: bool) -> None:
         self._status: Any = None
         self._quiet = quiet
+        self._told_cold = False
 
     def __enter__(self) -> _progress:
-        from accelsim import kernels
-
-        if kernels.is_cold():
-            click.echo("first run: compiling, about half a minute, once", err=True)
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
 
     def __call__(self, text: str) -> None:
+        self._tell_cold(text)
         if self._quiet or not sys.stderr.isatty():
             return
         if self._status is None:
@@ -278,6 +276,16 @@ class _progress:  # noqa: N801 - a context manager that reads like a function
             self._status = Console(stderr=True).status(text)
             self._status.start()
         self._status.update(text)
+
+    def _tell_cold(self, text: str) -> None:
+        """Say once that kernels are compiled, when they are: not where input is refused before."""
+        if self._told_cold or text.startswith("reading"):
+            return
+        self._told_cold = True
+        from accelsim import kernels
+
+        if kernels.is_cold():
+            click.echo("first run: compiling, about half a minute, once", err=True)
 
     def stop(self) -> None:
         if self._status is not None:

@@ -79,7 +79,7 @@ def quality(checkpoint: Any, network: Any, text: Path) -> dict[str, float]:
     from accelsim.functional.tokenizer import load_tokenizer
 
     content = read_text(text)
-    tokens = load_tokenizer(checkpoint).encode(content)
+    tokens = load_tokenizer(checkpoint).encode(content, file=text)
     scored = score(network, tokens, characters=len(content))
     assert scored.bits_per_character is not None
     return {
@@ -171,7 +171,7 @@ def _generate(
         assert token_ids is not None
         ids = _parse_ids(token_ids)
     else:
-        ids = load_tokenizer(checkpoint).encode(prompt)
+        ids = load_tokenizer(checkpoint).encode(prompt, file="--prompt")
     option = "--token-ids" if prompt is None else "--prompt"
     _check_tokens(checkpoint.config, ids, new_tokens, option)
     if dump is None:

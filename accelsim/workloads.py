@@ -214,7 +214,7 @@ def _tokens(
     if prompt is not None:
         if batch != 1:
             raise UserError("takes one sequence", file="--prompt", key="--batch", value=batch)
-        ids = tokenizer.encode(prompt)
+        ids = tokenizer.encode(prompt, file="--prompt")
         length = len(ids) if prefill is None else Workload(prefill, 0).prefill
     else:
         own = checkpoint.path / HELD_OUT

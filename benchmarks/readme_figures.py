@@ -84,11 +84,44 @@ def _energy(phase: dict[str, Any]) -> str:
     return f"{value:.3g} ({low:.3g} to {high:.3g})"
 
 
+def training(results: dict[str, Any]) -> str:
+    """Return what ternary training costs, as the recipe's own results state it."""
+    summary, lzma = results["summary"], results["lzma"]["austen"]
+    rows = (
+        ("ternary from the start", summary["ternary"]["austen"]),
+        ("FP16 twin", summary["twin"]["austen"]),
+        ("the twin with int8 activations", summary["twin_activations_only"]["austen"]),
+        ("the twin made ternary after training", summary["twin_ternarised"]["austen"]),
+    )
+    lines = ["| bits per character, Northanger Abbey | mean | lowest to highest | runs |"]
+    lines.append("|---|--:|--:|--:|")
+    for words, row in rows:
+        spread = f"{row['lowest']:.4f} to {row['highest']:.4f}"
+        lines.append(f"| {words} | {row['mean']:.4f} | {spread} | {row['runs']} |")
+    lines.append(f"| lzma, given the training text | {lzma['given_training_text']:.4f} | | |")
+    lines.append(f"| lzma alone | {lzma['alone']:.4f} | | |")
+    return "\n".join([*lines, "", _verdict(rows[0][1], rows[1][1])])
+
+
+def _verdict(ternary: dict[str, float], twin: dict[str, float]) -> str:
+    """Return whether the sides differ: overlapping intervals are called equal."""
+    if ternary["lowest"] <= twin["highest"] and twin["lowest"] <= ternary["highest"]:
+        return "The intervals of ternary and twin overlap: equal."
+    apart = ternary["mean"] - twin["mean"]
+    better, worse = ("twin", "ternary network") if apart > 0 else ("ternary network", "twin")
+    share = abs(apart) / twin["mean"]
+    return (
+        f"The intervals do not overlap: the {worse} is {abs(apart):.3f} bits ({share:.1%}) behind "
+        f"the {better}."
+    )
+
+
 def tables() -> dict[str, str]:
     """Return every table by the name of its place in the README."""
     found = {"gain-2b4t": gains(LARGE), "machines-2b4t": machines(LARGE)}
-    if (shipped(NETWORKS) / SHIPPED_NETWORK / "config.json").exists():
-        found |= {"gain-shipped": gains(SHIPPED)}
+    results = shipped(NETWORKS) / SHIPPED_NETWORK / "results.json"
+    found["gain-shipped"] = gains(SHIPPED)
+    found["training"] = training(json.loads(results.read_text(encoding="utf-8")))
     return found
 
 

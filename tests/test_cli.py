@@ -70,7 +70,7 @@ def refuse(*arguments: object) -> str:
     assert result.exit_code == 2, result.output
     assert result.stdout == ""
     assert "Traceback" not in result.stderr
-    (line,) = result.stderr.splitlines()
+    (line,) = [told for told in result.stderr.splitlines() if not told.startswith("first run: ")]
     assert not Path("out").exists()
     return line
 
@@ -113,6 +113,19 @@ def test_help_lists_every_command() -> None:
     text = call("--help").stdout
     for command in ("run", "compare", "gemm", "infer", "inspect", "list", "schema"):
         assert f"\n  {command} " in text
+
+
+def test_a_first_run_says_that_it_compiles(
+    shape: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from accelsim import kernels
+
+    monkeypatch.setattr(kernels, "is_cold", lambda: True)
+    told = call(*run_shape(shape, "--out", "out", "--no-report")).stderr.splitlines()
+    assert told == ["first run: compiling, about half a minute, once"]
+    # What is refused before anything compiles stays one line.
+    assert call("run", "missing.yaml").stderr.count("\n") == 1
+    assert call("infer", "missing/folder", "--token-ids", "1").stderr.count("\n") == 1
 
 
 # What ships
@@ -168,6 +181,15 @@ def test_inference_names_the_weights_it_ran() -> None:
     assert (
         printed["sha256"] == hashlib.sha256((TINY / "model.safetensors").read_bytes()).hexdigest()
     )
+
+
+def test_the_shipped_network_runs_with_its_own_weights() -> None:
+    printed = answer("run", "ternary_os_32x32", *("--prefill", 8, "--decode", 2), "--no-report")
+    jsonschema.validate(printed, load("summary"))
+    assert printed["network"] == "austen-12m"
+    assert printed["weights"]["kind"] == "checkpoint"
+    folder = Path("reports/ternary_os_32x32--austen-12m")
+    assert json.loads((folder / "summary.json").read_text()) == printed
 
 
 def test_the_same_command_writes_the_same_bytes(shape: str) -> None:
@@ -508,6 +530,28 @@ def test_wrong_inference_is_refused(options: tuple[object, ...], line: str) -> N
 def test_the_last_position_of_the_context_can_be_used() -> None:
     printed = answer("infer", TINY, "--token-ids", "1", "--new-tokens", 256)
     assert len(printed["tokens"]) == 256
+
+
+SHIPPED_CASES = [
+    (("run", "ternary_os_32x32", "--prompt", ""), "--prompt: the text is empty"),
+    (("run", "ternary_os_32x32", "--prompt", "a", "--prefill", 9), "--prefill: asks for more tok"),
+    (("run", "ternary_os_32x32", "--prefill", 600), "--prefill: prefill and decode pass the long"),
+    (("run", "ternary_os_32x32", "--prompt", "a", "--batch", 2), "--prompt:--batch: takes one"),
+    (("run", "ternary_os_32x32", "--text", "missing.txt"), "missing.txt: cannot be read"),
+    (("infer", "austen-12m", "--prompt", ""), "--prompt: the text is empty"),
+    (("infer", "austen-12m", "--text", "empty.txt"), "empty.txt: the text is empty"),
+    (("infer", "austen-12m", "--text", "bytes.txt"), "bytes.txt: is not UTF-8 text"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "line"), SHIPPED_CASES)
+def test_a_wrong_text_for_the_shipped_network_is_refused(
+    arguments: tuple[object, ...], line: str
+) -> None:
+    Path("empty.txt").write_bytes(b"")
+    Path("bytes.txt").write_bytes(b"\xff\xfe")
+    out = ("--out", "out") if arguments[0] == "run" else ()
+    assert line in refuse(*arguments, *out)
 
 
 # Output

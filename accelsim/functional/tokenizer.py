@@ -30,15 +30,15 @@ class Tokenizer:
             allowed = f"allowed: up to the network's {vocab_size}"
             raise UserError("has too many tokens", file=path, value=size, allowed=allowed)
 
-    def encode(self, text: str) -> list[int]:
-        """Return the tokens of a text.
+    def encode(self, text: str, *, file: object = None) -> list[int]:
+        """Return the tokens of a text that comes from ``file``, or from the option so named.
 
         Raises:
             UserError: the text has none.
         """
         tokens: list[int] = self._backend.encode(text).ids
         if not tokens:
-            raise UserError("the text is empty", value=text, allowed="one character or more")
+            raise UserError("the text is empty", file=file, allowed="allowed: a character or more")
         return tokens
 
     def decode(self, tokens: Sequence[int]) -> str:
