@@ -118,8 +118,16 @@ def test_rates_of_a_large_network_are_those_of_the_profile() -> None:
     assert row["weight_nonzero"] / weights == pytest.approx(rates.weight_nonzero.value, rel=1e-3)
     assert row["activation_zero"] / codes == pytest.approx(rates.activation_zero.value, rel=1e-3)
     density = row["both_nonzero"] / (512 * weights)
-    assert density == pytest.approx(0.652 * 0.13, rel=1e-3)
-    assert trace.source.zero_fraction == pytest.approx(0.348, rel=1e-3)
+    independent = rates.weight_nonzero.value * (1 - rates.activation_zero.value)
+    assert density == pytest.approx(independent * rates.both_nonzero.value, rel=1e-3)
+    sizes = {"q": 2560 * 2560, "k": 2560 * 640, "v": 2560 * 640, "o": 2560 * 2560}
+    sizes |= dict.fromkeys(("gate", "up", "down"), 2560 * 6912)
+    nonzero = sum(
+        size * profile().of_operator("ternary", f"{name}_proj").weight_nonzero.value
+        for name, size in sizes.items()
+    )
+    zeros = 1 - nonzero / sum(sizes.values())
+    assert trace.source.zero_fraction == pytest.approx(zeros, rel=1e-3)
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.5, 0.87])
