@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from engine_factory import design, gemm_trace, hamming
 
 from accelsim.engine.simulate import evaluate
 from accelsim.hardware.actions import SHARED, Role, SharedAction, UnitAction, counter
 from accelsim.hardware.design import build_designs
-from tests.engine_factory import design, gemm_trace, hamming
 
 Integers = npt.NDArray[np.int64]
 

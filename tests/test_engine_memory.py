@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from engine_factory import design, gemm_trace, network, network_trace
 
 from accelsim.config import DesignConfig
 from accelsim.engine.columns import BUSY_COMPUTE, BUSY_MEMORY, IDEAL
@@ -16,7 +17,6 @@ from accelsim.hardware.actions import SHARED, SharedAction
 from accelsim.hardware.design import Resident, build_designs
 from accelsim.result import CAUSES
 from accelsim.trace import Footprint, Kind, Phase, Series, Trace
-from tests.engine_factory import design, gemm_trace, network, network_trace
 
 FMAC = (
     "array.pe=bf16_fmac",

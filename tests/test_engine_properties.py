@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from engine_factory import design, network_trace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,7 +32,6 @@ from accelsim.hardware.technology import load_technology
 from accelsim.hardware.vector import recipe_table
 from accelsim.result import CAUSES, Result
 from accelsim.trace import OPERATOR_DTYPE, Phase, Series, Trace
-from tests.engine_factory import design, network_trace
 
 GATINGS = ("none", "array", "row", "pe")
 SETTINGS = settings(deadline=None, derandomize=True, max_examples=25)

@@ -184,3 +184,9 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
         if not target.startswith(("http://", "https://", "mailto:")):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_tests_import_each_other_as_pytest_finds_them() -> None:
+    # `python -m pytest` would also find `tests.NAME`, plain `pytest` does not.
+    for path in sorted((ROOT / "tests").glob("*.py")):
+        assert not re.search(r"^\s*(from|import) tests\b", path.read_text(), re.MULTILINE), path
