@@ -4,14 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from accelsim import locate
 from accelsim.errors import UserError
 
+if TYPE_CHECKING:
+    from accelsim.functional.network import Network
+
 Progress = Callable[[str], None]
+
+
+def _silent(text: str) -> None:
+    """Progress that nobody watches."""
+
+
+def load_network(path: str, threads: int | None = None) -> Network:
+    """Return the checkpoint at ``path`` as a network that runs.
+
+    Args:
+        path: A checkpoint folder or the name of a shipped network.
+        threads: How many share the work; the bytes of a result do not depend on it.
+
+    Raises:
+        UserError: There is no such checkpoint, or it does not fit its config.
+    """
+    from accelsim.functional.checkpoint import read_checkpoint
+    from accelsim.functional.network import Network
+
+    folder = locate.resolve(path, locate.NETWORKS, option="PATH")
+    return Network(read_checkpoint(folder), threads)
 
 
 def infer(
@@ -26,7 +50,7 @@ def infer(
     top_k: int | None = None,
     top_p: float | None = None,
     seed: int = 0,
-    progress: Progress,
+    progress: Progress = _silent,
 ) -> dict[str, Any]:
     """Generate from a prompt, score a text, or both.
 
@@ -49,20 +73,19 @@ def infer(
     Raises:
         UserError: Nothing to do, an empty prompt, or a checkpoint that does not fit.
     """
-    from accelsim.functional.checkpoint import read_checkpoint
-    from accelsim.functional.network import Network
-
     if prompt is None and token_ids is None and text is None:
         raise UserError(
             "nothing to do", file="infer", allowed="give --prompt, --token-ids or --text"
         )
     if prompt is not None and token_ids is not None:
         raise UserError("excludes --prompt", file="--token-ids", value=token_ids)
-    folder = locate.resolve(path, locate.NETWORKS, option="PATH")
-    progress(f"reading {folder.name}")
-    checkpoint = read_checkpoint(folder)
-    network = Network(checkpoint)
-    result: dict[str, Any] = {"checkpoint": folder.resolve().name, "sha256": checkpoint.sha256}
+    progress(f"reading {Path(path).name}")
+    network = load_network(path)
+    checkpoint = network.checkpoint
+    result: dict[str, Any] = {
+        "checkpoint": checkpoint.path.resolve().name,
+        "sha256": checkpoint.sha256,
+    }
     if prompt is not None or token_ids is not None:
         progress("generating")
         sampling = _sampling(temperature, top_k, top_p, seed)
