@@ -19,7 +19,7 @@ from accelsim.hardware.technology import Technology, load_technology
 from accelsim.manifest import build_manifest
 from accelsim.papers import paper_quote, paper_table
 from accelsim.result import Comparison, Result
-from accelsim.workloads import Source, open_source, shipped_profile
+from accelsim.workloads import Request, Source, open_source, shipped_profile
 
 if TYPE_CHECKING:
     from accelsim.trace import Trace
@@ -105,7 +105,7 @@ def run(
         UserError: Anything in the input that does not fit.
     """
     loaded = load_design(design, assignments)
-    source = open_source(network, checkpoint, prompt, prefill, decode, batch, seed, text)
+    source = open_source(Request(network, checkpoint, prompt, prefill, decode, batch, seed, text))
     if accounting == "paper":
         return paper_table(source.config, source.workload, loaded.config.name, loaded.technology)
     return _results([loaded], source, command, progress)[0]
@@ -145,7 +145,7 @@ def compare(
         )
     loaded = [load_design(name, assignments) for name in designs]
     _refuse_equal_names(loaded)
-    source = open_source(network, checkpoint, prompt, prefill, decode, batch, seed, None)
+    source = open_source(Request(network, checkpoint, prompt, prefill, decode, batch, seed))
     hybrids = [_hybrid(loaded[0], candidate) for candidate in loaded[1:]]
     results = _results([*loaded, *hybrids], source, command, progress)
     names = [candidate.config.name for candidate in loaded[1:]]

@@ -29,6 +29,40 @@ DEFAULT_PREFILL, DEFAULT_DECODE = 256, 64
 PROFILE = "austen-12m"  # operands of networks whose weights are not at hand
 
 
+@dataclass(frozen=True)
+class Request:
+    """What a user asks to run; without ``network`` or ``checkpoint``, the network that ships.
+
+    Attributes:
+        network: A network shape, whose operand counts are drawn. Excludes ``checkpoint``.
+        checkpoint: A folder with weights.
+        prompt: Text to prefill; by default a held-out one.
+        prefill: Prompt positions; by default 256, or the whole ``prompt``.
+        decode: Decode passes; by default 64.
+        batch: Sequences.
+        seed: Of drawn counts.
+        text: A text to score besides.
+    """
+
+    network: str | None = None
+    checkpoint: str | None = None
+    prompt: str | None = None
+    prefill: int | None = None
+    decode: int | None = None
+    batch: int = 1
+    seed: int = 0
+    text: Path | None = None
+
+    def workload(self, length: int | None = None) -> Workload:
+        """Return the phases, with ``length`` prompt positions or those asked for."""
+        prefill = self.prefill if length is None else length
+        return Workload(
+            DEFAULT_PREFILL if prefill is None else prefill,
+            DEFAULT_DECODE if self.decode is None else self.decode,
+            self.batch,
+        )
+
+
 @dataclass
 class Source:
     """A network and a workload; traces are recorded or drawn once per form."""
@@ -117,45 +151,27 @@ def shipped_profile() -> OperandProfile:
     return load_profile(locate.shipped(locate.NETWORKS) / "profiles" / f"{PROFILE}.yaml")
 
 
-def open_source(
-    network: str | None,
-    checkpoint: str | None,
-    prompt: str | None,
-    prefill: int | None,
-    decode: int | None,
-    batch: int,
-    seed: int,
-    text: Path | None,
-) -> Source:
-    """Return the workload that these options describe; by default the shipped network.
+def open_source(request: Request) -> Source:
+    """Return the network and workload of a request.
 
     Raises:
         UserError: Options that exclude each other, an empty prompt, sizes out of range.
     """
+    network, checkpoint = request.network, request.checkpoint
     if network is not None and checkpoint is not None:
         raise UserError("excludes --checkpoint", file="--network", value=network)
     if network is not None and not _is_checkpoint(network):
-        return _shape_source(network, prompt, prefill, decode, batch, seed, text)
-    path = locate.resolve(
-        checkpoint or network or SHIPPED_NETWORK, locate.NETWORKS, option="--checkpoint"
-    )
-    return _checkpoint_source(path, prompt, prefill, decode, batch, seed, text)
+        return _shape_source(network, request)
+    name = checkpoint or network or SHIPPED_NETWORK
+    return _checkpoint_source(locate.resolve(name, locate.NETWORKS, option="--checkpoint"), request)
 
 
 def _is_checkpoint(name: str) -> bool:
     return locate.resolve(name, locate.NETWORKS, option="--network").is_dir()
 
 
-def _shape_source(
-    network: str,
-    prompt: str | None,
-    prefill: int | None,
-    decode: int | None,
-    batch: int,
-    seed: int,
-    text: Path | None,
-) -> Source:
-    for option, given in (("--prompt", prompt), ("--text", text)):
+def _shape_source(network: str, request: Request) -> Source:
+    for option, given in (("--prompt", request.prompt), ("--text", request.text)):
         if given is not None:
             raise UserError(
                 "needs weights, --network has shapes only",
@@ -164,35 +180,18 @@ def _shape_source(
                 allowed="use --checkpoint",
             )
     config = load_network_config(locate.resolve(network, locate.NETWORKS, option="--network"))
-    workload = _workload(prefill, decode, batch)
-    return Source(config.name, config, workload, seed, None, None, None)
+    return Source(config.name, config, request.workload(), request.seed, None, None, None)
 
 
-def _workload(prefill: int | None, decode: int | None, batch: int) -> Workload:
-    return Workload(
-        DEFAULT_PREFILL if prefill is None else prefill,
-        DEFAULT_DECODE if decode is None else decode,
-        batch,
-    )
-
-
-def _checkpoint_source(
-    folder: Path,
-    prompt: str | None,
-    prefill: int | None,
-    decode: int | None,
-    batch: int,
-    seed: int,
-    text: Path | None,
-) -> Source:
+def _checkpoint_source(folder: Path, request: Request) -> Source:
     from accelsim.functional.checkpoint import read_checkpoint
     from accelsim.functional.checkpoint_config import shape_of
 
     checkpoint = read_checkpoint(folder)
     name = folder.resolve().name
     config = shape_of(checkpoint.config, name)
-    tokens = _tokens(checkpoint, prompt, prefill, batch)
-    workload = _workload(tokens.shape[1], decode, batch)
+    tokens = _tokens(checkpoint, request)
+    workload = request.workload(tokens.shape[1])
     end = workload.prefill + workload.decode
     if end > config.max_positions:
         raise UserError(
@@ -201,26 +200,24 @@ def _checkpoint_source(
             value=end,
             allowed=f"allowed: up to {config.max_positions}",
         )
-    return Source(name, config, workload, seed, folder, tokens, text, checkpoint)
+    return Source(name, config, workload, request.seed, folder, tokens, request.text, checkpoint)
 
 
-def _tokens(
-    checkpoint: Checkpoint, prompt: str | None, prefill: int | None, batch: int
-) -> np.ndarray:
+def _tokens(checkpoint: Checkpoint, request: Request) -> np.ndarray:
     """Return the prompt as int64 [batch, prefill]: ``prompt``, or slices of the held-out text."""
     from accelsim.functional.tokenizer import load_tokenizer
 
-    tokenizer = load_tokenizer(checkpoint)
+    tokenizer, prompt, batch = load_tokenizer(checkpoint), request.prompt, request.batch
     if prompt is not None:
         if batch != 1:
             raise UserError("takes one sequence", file="--prompt", key="--batch", value=batch)
         ids = tokenizer.encode(prompt, file="--prompt")
-        length = len(ids) if prefill is None else Workload(prefill, 0).prefill
+        length = request.workload(len(ids) if request.prefill is None else None).prefill
     else:
         own = checkpoint.path / HELD_OUT
         shipped = locate.shipped(locate.NETWORKS) / SHIPPED_NETWORK / HELD_OUT
         ids = tokenizer.encode(read_text(own if own.exists() else shipped))
-        length = _workload(prefill, 0, batch).prefill
+        length = request.workload().prefill
     if length * batch > len(ids):
         raise UserError(
             "asks for more tokens than the text has",

@@ -18,7 +18,7 @@ from accelsim.functional.network import Network
 from accelsim.functional.profile import OperandProfile, save_profile
 from accelsim.functional.tracer import record_network
 from accelsim.trace import save_trace
-from accelsim.workloads import HELD_OUT, open_source
+from accelsim.workloads import HELD_OUT, Request, open_source
 
 
 @click.command()
@@ -45,7 +45,9 @@ def main(
     text = f"the first {batch * prefill} tokens of {HELD_OUT}, continued greedily"
     forms = {}
     for folder in checkpoints:
-        source = open_source(None, str(folder), None, prefill, decode, batch, 0, None)
+        source = open_source(
+            Request(checkpoint=str(folder), prefill=prefill, decode=decode, batch=batch)
+        )
         network = Network(read_checkpoint(folder))
         recording = record_network(network, source.tokens, source.workload, name=source.name)
         forms[recording.trace.form] = measure_form(recording, text)
