@@ -107,10 +107,18 @@ def quiet(axes: Axes) -> None:
     axes.spines["left"].set_visible(False)
 
 
+def _settle(figure: Figure) -> None:
+    """Lay a figure out once; otherwise each format would find the same places again."""
+    if figure.get_layout_engine() is not None:
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+
+
 def png(picture: Picture) -> bytes:
     """Return the figure as PNG at ``PNG_DPI``, without a date."""
     out = io.BytesIO()
     with drawing():
+        _settle(picture.figure)
         picture.figure.savefig(out, format="png", dpi=PNG_DPI, metadata={"Software": "accelsim"})
     return out.getvalue()
 
@@ -119,6 +127,7 @@ def svg(picture: Picture) -> bytes:
     """Return the figure as SVG whose text stays text, without a date."""
     out = io.StringIO()
     with drawing():
+        _settle(picture.figure)
         picture.figure.savefig(out, format="svg", metadata={"Date": None, "Creator": "accelsim"})
     return re.sub(r"'DejaVu Sans'[^;\"]*", _FONTS, out.getvalue()).encode("utf-8")
 
