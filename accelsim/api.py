@@ -15,6 +15,7 @@ from accelsim.engine.simulate import simulate
 from accelsim.errors import UserError
 from accelsim.formats import lookup_packing
 from accelsim.hardware.design import build_designs
+from accelsim.hardware.pe import lookup_pe
 from accelsim.hardware.technology import Technology, load_technology
 from accelsim.manifest import build_manifest
 from accelsim.papers import paper_quote, paper_table
@@ -172,8 +173,9 @@ def _hybrid(baseline: LoadedDesign, candidate: LoadedDesign) -> LoadedDesign:
     """Return the baseline's machine fed with the candidate's network form and packing."""
     other = candidate.config
     weights = other.weights
-    if not lookup_packing(weights.packing).decoder:
-        # A port format without a decoder belongs to the candidate's PE: keep the baseline's own.
+    packing = lookup_packing(weights.packing)
+    if not packing.decoder and packing.name != lookup_pe(baseline.config.array.pe).weight:
+        # A port format of the candidate's PE that the baseline cannot read: keep its own.
         weights = baseline.config.weights
     changed = baseline.config.model_copy(
         update={

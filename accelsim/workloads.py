@@ -157,6 +157,10 @@ def open_source(request: Request) -> Source:
     Raises:
         UserError: Options that exclude each other, an empty prompt, sizes out of range.
     """
+    if not 0 <= request.seed < 1 << 64:
+        raise UserError(
+            "out of range", file="--seed", value=request.seed, allowed="allowed: 0 to 2**64 - 1"
+        )
     network, checkpoint = request.network, request.checkpoint
     if network is not None and checkpoint is not None:
         raise UserError("excludes --checkpoint", file="--network", value=network)

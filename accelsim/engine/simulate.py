@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from accelsim.config import DesignConfig
 from accelsim.engine.bill import (
     Bill,
     Energy,
@@ -30,7 +31,7 @@ from accelsim.engine.evaluate import evaluate_all
 from accelsim.engine.excerpt import timeline
 from accelsim.engine.invariants import check_evaluation, check_result
 from accelsim.engine.residency import class_bytes, kept_bytes
-from accelsim.hardware.design import Designs, Family
+from accelsim.hardware.design import ARRAY, MAC, Designs, Family, unit_pe
 from accelsim.hardware.technology import Technology
 from accelsim.hardware.vector import recipe_table
 from accelsim.result import (
@@ -149,7 +150,7 @@ def _result(
         charges=tuple(bills),
         timeline=timeline(trace, designs, index, evaluation.kept, evaluation.totals),
         roofline=_roofline(designs, index),
-        notes=(*notes, *_notes(trace)),
+        notes=(*notes, *_notes(trace, config, technology)),
         manifest=manifest,
     )
 
@@ -211,10 +212,18 @@ def _roofline(designs: Designs, index: int) -> Roofline:
     return Roofline(lanes[0], lanes[1], float(designs.machines[index]["dram_bytes_per_cycle"]))
 
 
-def _notes(trace: Trace) -> list[str]:
+def _notes(trace: Trace, config: DesignConfig, technology: Technology) -> list[str]:
+    """Return what a reader must know: what is drawn, extrapolated or assumed."""
     notes = []
     if trace.source.kind == "synthetic":
         notes.append(f"operand counts are synthetic, profile {trace.source.profile}")
     if trace.source.extrapolated:
         notes.append("context is extrapolated past the network's maximum positions")
+    pes = [pe.name for pe in (unit_pe(config, ARRAY), unit_pe(config, MAC)) if pe is not None]
+    unknown = [name for name in dict.fromkeys(pes) if technology.find(f"pe.{name}.delay") is None]
+    if unknown:
+        notes.append(
+            f"{config.clock_mhz:g} MHz is an assumption: {technology.name} has no delay of "
+            + " and ".join(unknown)
+        )
     return notes

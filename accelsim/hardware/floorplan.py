@@ -11,7 +11,17 @@ import numpy.typing as npt
 
 from accelsim.config import ArrayConfig
 from accelsim.formats import lookup_packing
-from accelsim.hardware.design import ARRAY, BUFFERS, MAC, Decoder, Family, unit_pe
+from accelsim.hardware.design import (
+    ARRAY,
+    BUFFERS,
+    MAC,
+    UNIT_CODES,
+    VECTOR,
+    Decoder,
+    Family,
+    Organisation,
+    unit_pe,
+)
 from accelsim.hardware.memory import banks_for_bandwidth, sram_bank
 from accelsim.hardware.prices import Price
 from accelsim.hardware.technology import Technology
@@ -110,27 +120,52 @@ def _sram(family: Family, technology: Technology, name: str) -> Sram:
 
 
 def _bits_per_cycle(family: Family, name: str) -> Any:
-    """Return the bits a cycle that the array and the vector unit ask of a buffer, [G]."""
-    unit, machines = family.units[:, ARRAY], family.machines
-    dataflow = family.config.array.dataflow
+    """Return the most bits a cycle that a buffer must deliver or take, over all roles, [G]."""
+    machines = family.machines
     if name == "output":
-        read_modify_write = 1 if dataflow == "os" else 2
-        return unit["cols"] * unit["accumulator_bits"] * read_modify_write
-    activations, weights = _ports(family)
+        return np.maximum.reduce([_sums_per_cycle(family, code) for code in _codes(family)])
+    activations, weights = _ports(family, ARRAY)
+    unit = family.units[:, ARRAY]
     if name == "weight":
         packed = -(-machines["packing_numerator"] // machines["packing_denominator"])
         unpacked = machines["decoder"] == Decoder.DRAM
-        return weights * np.where(unpacked, unit["weight_bits"], packed)
+        linear = weights * np.where(unpacked, unit["weight_bits"], packed)
+        return np.maximum(linear, _role_ports(family, "lm_head")[1] * machines["head_bits"])
     # Two reads and a write for each lane is the most an elementwise primitive asks for.
     vector = 3 * machines["vector_lanes"] * machines["activation_bits"]
-    return np.maximum(activations * unit["activation_bits"], vector)
+    queries, keys = _role_ports(family, "attention")
+    attention = queries * machines["activation_bits"] + keys * machines["kv_bits"]
+    return np.maximum.reduce([activations * unit["activation_bits"], vector, attention])
 
 
-def _ports(family: Family) -> tuple[Any, Any]:
-    """Return activations and weights that enter the array's edge in a cycle, [G] each."""
-    unit = family.units[:, ARRAY]
+def _codes(family: Family) -> tuple[int, ...]:
+    return (ARRAY, MAC) if family.config.mac else (ARRAY,)
+
+
+def _sums_per_cycle(family: Family, code: int) -> Any:
+    """Return bits of sums that leave a unit in a cycle; partial ones are also read back."""
+    unit = family.units[:, code]
+    held = (unit["organisation"] == Organisation.SYSTOLIC_WS) | (
+        unit["organisation"] == Organisation.SYSTOLIC_IS
+    )
+    return unit["cols"] * unit["accumulator_bits"] * np.where(held, 2, 1)
+
+
+def _role_ports(family: Family, role: str) -> tuple[Any, Any]:
+    """Return moving and second operands a cycle of the unit that runs a role, [G] each."""
+    place = UNIT_CODES[getattr(family.config.placement, role)]
+    if place == VECTOR:
+        lanes = family.machines["vector_lanes"]
+        return lanes, lanes
+    return _ports(family, place)
+
+
+def _ports(family: Family, code: int) -> tuple[Any, Any]:
+    """Return moving and second operands that enter a unit's edge in a cycle, [G] each."""
+    unit = family.units[:, code]
     rows, cols = unit["rows"] * unit["lanes"], unit["cols"] * unit["lanes"]
-    return (cols, rows) if family.config.array.dataflow == "is" else (rows, cols)
+    held_inputs = unit["organisation"] == Organisation.SYSTOLIC_IS
+    return np.where(held_inputs, cols, rows), np.where(held_inputs, rows, cols)
 
 
 def _unit_parts(
@@ -171,7 +206,7 @@ def _edge_parts(family: Family, technology: Technology) -> Iterator[Part]:
     config, machines = family.config, family.machines
     pe = unit_pe(config, ARRAY)
     assert pe is not None
-    activations, weights = _ports(family)
+    activations, weights = _ports(family, ARRAY)
     packing = lookup_packing(config.weights.packing)
     if packing.decoder:
         count = weights
