@@ -29,6 +29,7 @@ from accelsim.report.summary import (
     plain,
     price_share,
     ratio,
+    reader_notes,
     summary,
     utilisation,
 )
@@ -117,7 +118,7 @@ def _shared(results: Sequence[Result], pictures: Iterable[Context]) -> Context:
     version = results[0].manifest.get("accelsim", "")
     return {
         "marked_hows": MARKED_HOWS,
-        "notes": [*_weak_notes(results), *dict.fromkeys(n for r in results for n in r.notes)],
+        "notes": [*_weak_notes(results), *reader_notes(results)],
         "pictures": {p["name"]: {**p, "svg": Markup(p["svg"])} for p in pictures},
         "prices": _price_rows(results),
         "words": WORDS,

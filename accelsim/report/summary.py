@@ -7,7 +7,7 @@ without a denominator (a phase without tokens) is ``None``, never a NaN.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from accelsim.result import (
@@ -193,3 +193,15 @@ def _gain(gain: Gain) -> dict[str, Any]:
         }
 
     return {**split("total"), **{phase: split(phase) for phase in PHASES}}
+
+
+def reader_notes(results: Sequence[Result]) -> list[str]:
+    """Return what a reader must know; a note that is not every design's names those it is of."""
+    owners: dict[str, list[str]] = {}
+    for result in results:
+        for note in result.notes:
+            owners.setdefault(note, []).append(result.design)
+    return [
+        note if len(names) == len(results) else f"{', '.join(names)}: {note}"
+        for note, names in owners.items()
+    ]

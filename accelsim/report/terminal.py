@@ -19,7 +19,7 @@ from accelsim.report.quantities import (
     span,
     times,
 )
-from accelsim.report.summary import JOULES_PER_PJ, compare_summary, ratio, summary
+from accelsim.report.summary import JOULES_PER_PJ, compare_summary, ratio, reader_notes, summary
 from accelsim.result import CAUSES, MARKED_HOWS, PHASES, Comparison, Result
 
 BAR_WIDTH = 16
@@ -250,8 +250,7 @@ def _evidence(content: Mapping[str, Any], name: str = "") -> Text:
 
 
 def _notes(results: Sequence[Result]) -> Text:
-    notes = list(dict.fromkeys(note for result in results for note in result.notes))
-    return Text("\n".join(f"note: {note}" for note in notes), style="yellow")
+    return Text("\n".join(f"note: {note}" for note in reader_notes(results)), style="yellow")
 
 
 def _designs(designs: Sequence[Mapping[str, Any]]) -> Table:
