@@ -72,6 +72,7 @@ def run(
     network: str | None = None,
     checkpoint: str | None = None,
     prompt: str | None = None,
+    token_ids: str | None = None,
     text: Path | None = None,
     prefill: int | None = None,
     decode: int | None = None,
@@ -89,6 +90,7 @@ def run(
         network: A network shape; counts are synthetic. Excludes ``checkpoint``.
         checkpoint: A folder with weights; by default the shipped network.
         prompt: Text to prefill; by default the shipped held-out slice.
+        token_ids: The prompt as ``1,17,99``, for a checkpoint without a tokenizer.
         text: A text to score besides.
         prefill: Prompt positions; by default 256, or the whole ``prompt``.
         decode: Decode passes, by default 64.
@@ -106,7 +108,9 @@ def run(
         UserError: Anything in the input that does not fit.
     """
     loaded = load_design(design, assignments)
-    source = open_source(Request(network, checkpoint, prompt, prefill, decode, batch, seed, text))
+    source = open_source(
+        Request(network, checkpoint, prompt, prefill, decode, batch, seed, text, token_ids)
+    )
     if accounting == "paper":
         return paper_table(source.config, source.workload, loaded.config.name, loaded.technology)
     return _results([loaded], source, command, progress)[0]
@@ -121,6 +125,7 @@ def compare(
     network: str | None = None,
     checkpoint: str | None = None,
     prompt: str | None = None,
+    token_ids: str | None = None,
     prefill: int | None = None,
     decode: int | None = None,
     batch: int = 1,
@@ -146,7 +151,9 @@ def compare(
         )
     loaded = [load_design(name, assignments) for name in designs]
     _refuse_equal_names(loaded)
-    source = open_source(Request(network, checkpoint, prompt, prefill, decode, batch, seed))
+    source = open_source(
+        Request(network, checkpoint, prompt, prefill, decode, batch, seed, token_ids=token_ids)
+    )
     hybrids = [_hybrid(loaded[0], candidate) for candidate in loaded[1:]]
     results = _results([*loaded, *hybrids], source, command, progress)
     names = [candidate.config.name for candidate in loaded[1:]]

@@ -63,10 +63,11 @@ _WORKLOAD = _options(
     click.option(
         "--network", metavar="NAME|YAML", help="Shapes without weights; synthetic counts."
     ),
-    click.option("--checkpoint", metavar="DIR|GGUF", help="A network with its weights."),
+    click.option("--checkpoint", metavar="DIR", help="A network with its weights, HF layout."),
     click.option(
         "--prompt", metavar="TEXT", help="Prefill this text instead of the shipped slice."
     ),
+    click.option("--token-ids", metavar="1,17,99", help="The prompt as token ids."),
     click.option("--prefill", type=int, help="Prompt positions.  [default: 256]"),
     click.option("--decode", type=int, help="Decode passes.  [default: 64]"),
     click.option("--batch", type=int, default=1, show_default=True, help="Sequences."),

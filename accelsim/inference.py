@@ -192,7 +192,7 @@ def _generate(
     tokenizer = None if checkpoint.tokenizer is None else load_tokenizer(checkpoint)
     if prompt is None:
         assert token_ids is not None
-        ids = _parse_ids(token_ids)
+        ids = parse_ids(token_ids)
     else:
         ids = load_tokenizer(checkpoint).encode(prompt, file="--prompt")
     option = "--token-ids" if prompt is None else "--prompt"
@@ -235,7 +235,8 @@ def _check_tokens(config: Any, ids: list[int], new_tokens: int, option: str) -> 
         )
 
 
-def _parse_ids(text: str) -> list[int]:
+def parse_ids(text: str) -> list[int]:
+    """Return the token ids of ``1,17,99``; raise UserError for anything else."""
     try:
         return [int(part) for part in text.split(",")]
     except ValueError as cause:

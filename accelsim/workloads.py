@@ -12,7 +12,7 @@ import numpy as np
 from accelsim import locate
 from accelsim.config import NetworkConfig, load_network_config
 from accelsim.errors import UserError
-from accelsim.inference import quality, read_text
+from accelsim.inference import parse_ids, quality, read_text
 from accelsim.trace import Trace, Workload, load_trace
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ SHIPPED_NETWORK = "austen-12m"
 HELD_OUT = "heldout.txt"
 TWIN_TRACE = "fp16_twin.trace.npz"
 DEFAULT_PREFILL, DEFAULT_DECODE = 256, 64
+# Options that mean nothing without weights, and the request's field for each.
+_NEED_WEIGHTS = {"--prompt": "prompt", "--token-ids": "token_ids", "--text": "text"}
 PROFILE = "austen-12m"  # operands of networks whose weights are not at hand
 
 
@@ -42,6 +44,7 @@ class Request:
         batch: Sequences.
         seed: Of drawn counts.
         text: A text to score besides.
+        token_ids: The prompt as ``1,17,99``, for a checkpoint without a tokenizer.
     """
 
     network: str | None = None
@@ -52,6 +55,7 @@ class Request:
     batch: int = 1
     seed: int = 0
     text: Path | None = None
+    token_ids: str | None = None
 
     def workload(self, length: int | None = None) -> Workload:
         """Return the phases, with ``length`` prompt positions or those asked for."""
@@ -175,7 +179,8 @@ def _is_checkpoint(name: str) -> bool:
 
 
 def _shape_source(network: str, request: Request) -> Source:
-    for option, given in (("--prompt", request.prompt), ("--text", request.text)):
+    for option, name in _NEED_WEIGHTS.items():
+        given = getattr(request, name)
         if given is not None:
             raise UserError(
                 "needs weights, --network has shapes only",
@@ -207,20 +212,35 @@ def _checkpoint_source(folder: Path, request: Request) -> Source:
     return Source(name, config, workload, request.seed, folder, tokens, request.text, checkpoint)
 
 
+def _given_tokens(checkpoint: Checkpoint, request: Request) -> list[int] | None:
+    """Return the tokens of ``--prompt`` or ``--token-ids``, None where neither is given."""
+    from accelsim.functional.tokenizer import load_tokenizer
+
+    option = "--prompt" if request.token_ids is None else "--token-ids"
+    if request.prompt is None and request.token_ids is None:
+        return None
+    if request.prompt is not None and request.token_ids is not None:
+        raise UserError("excludes --prompt", file=option, value=request.token_ids)
+    if request.batch != 1:
+        raise UserError("takes one sequence", file=option, key="--batch", value=request.batch)
+    if request.token_ids is not None:
+        return parse_ids(request.token_ids)
+    assert request.prompt is not None
+    return load_tokenizer(checkpoint).encode(request.prompt, file=option)
+
+
 def _tokens(checkpoint: Checkpoint, request: Request) -> np.ndarray:
     """Return the prompt as int64 [batch, prefill]: ``prompt``, or slices of the held-out text."""
     from accelsim.functional.tokenizer import load_tokenizer
 
-    tokenizer, prompt, batch = load_tokenizer(checkpoint), request.prompt, request.batch
-    if prompt is not None:
-        if batch != 1:
-            raise UserError("takes one sequence", file="--prompt", key="--batch", value=batch)
-        ids = tokenizer.encode(prompt, file="--prompt")
+    batch, given = request.batch, _given_tokens(checkpoint, request)
+    if given is not None:
+        ids = given
         length = request.workload(len(ids) if request.prefill is None else None).prefill
     else:
         own = checkpoint.path / HELD_OUT
         shipped = locate.shipped(locate.NETWORKS) / SHIPPED_NETWORK / HELD_OUT
-        ids = tokenizer.encode(read_text(own if own.exists() else shipped))
+        ids = load_tokenizer(checkpoint).encode(read_text(own if own.exists() else shipped))
         length = request.workload().prefill
     if length * batch > len(ids):
         raise UserError(

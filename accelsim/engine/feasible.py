@@ -78,17 +78,24 @@ def _check_form(config: DesignConfig, trace: Trace, file: object) -> None:
         )
 
 
+def sum_bits(trace: Trace) -> int:
+    """Return the signed bits that hold every integer sum of a trace in any order of addition.
+
+    From the observed sum |code * weight|, or from the largest code where nothing was observed.
+    """
+    o = trace.operators
+    guaranteed = INT8_PEAK * o["k"]
+    largest = np.where(o["accumulator_bound"] >= 0, o["accumulator_bound"], guaranteed)
+    return int(np.max(largest[o["kind"] == Kind.GEMM], initial=0)).bit_length() + 1
+
+
 def _check_accumulator(config: DesignConfig, trace: Trace, file: object) -> None:
     """An integer accumulator that must not overflow holds every sum in any order of addition."""
     pe = unit_pe(config, ARRAY)
     assert pe is not None
     if pe.float_sum or config.array.accumulator.overflow != "error":
         return
-    o = trace.operators
-    linear = o["kind"] == Kind.GEMM
-    guaranteed = INT8_PEAK * o["k"]
-    largest = np.where(o["accumulator_bound"] >= 0, o["accumulator_bound"], guaranteed)
-    needed = int(np.max(largest[linear], initial=0)).bit_length() + 1
+    needed = sum_bits(trace)
     if config.array.accumulator.bits < needed:
         raise UserError(
             f"accumulator is too narrow for {trace.network}",

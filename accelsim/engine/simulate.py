@@ -29,6 +29,7 @@ from accelsim.engine.columns import (
 )
 from accelsim.engine.evaluate import evaluate_all
 from accelsim.engine.excerpt import timeline
+from accelsim.engine.feasible import sum_bits
 from accelsim.engine.invariants import check_evaluation, check_result
 from accelsim.engine.residency import class_bytes, kept_bytes
 from accelsim.hardware.design import ARRAY, MAC, Designs, Family, unit_pe
@@ -219,6 +220,12 @@ def _notes(trace: Trace, config: DesignConfig, technology: Technology) -> list[s
         notes.append(f"operand counts are synthetic, profile {trace.source.profile}")
     if trace.source.extrapolated:
         notes.append("context is extrapolated past the network's maximum positions")
+    pe, accumulator = unit_pe(config, ARRAY), config.array.accumulator
+    if pe is not None and not pe.float_sum and accumulator.bits < sum_bits(trace):
+        notes.append(
+            f"sums may need {sum_bits(trace)} bits and {accumulator.overflow} at "
+            f"{accumulator.bits}: what that does to the results is not emulated"
+        )
     pes = [pe.name for pe in (unit_pe(config, ARRAY), unit_pe(config, MAC)) if pe is not None]
     unknown = [name for name in dict.fromkeys(pes) if technology.find(f"pe.{name}.delay") is None]
     if unknown:
