@@ -7,6 +7,8 @@ docs/timing.md (array cycles) and docs/engine.md (memory, vector unit, overlap, 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -202,5 +204,23 @@ def evaluate_all(
     shape = (len(machines), len(operators))
     cycles = np.zeros((*shape, CYCLE_COLUMNS), dtype=np.int64)
     counts = np.zeros((*shape, COUNTERS), dtype=np.int64)
-    _evaluate_all(operators, units, machines, layers, passes, kept, totals, recipes, cycles, counts)
+    _evaluate_all(
+        _read_only(operators),
+        _read_only(units),
+        _read_only(machines),
+        layers,
+        _read_only(passes),
+        _read_only(kept),
+        _read_only(totals),
+        _read_only(recipes),
+        cycles,
+        counts,
+    )
     return cycles, counts
+
+
+def _read_only(table: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return a view that cannot be written: one kind of argument, compiled once."""
+    view = table.view()
+    view.setflags(write=False)
+    return view
