@@ -1,9 +1,8 @@
-"""Number formats, weight packings and overflow policies, one row each."""
+"""Number formats and weight packings, one row each."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 
 from accelsim.errors import UserError, did_you_mean
 
@@ -64,14 +63,6 @@ PACKINGS = {
         Packing("bf16", 16, 1, "", False, "bfloat16"),
     )
 }
-
-
-class Overflow(IntEnum):
-    """What an accumulator does with a sum that does not fit."""
-
-    ERROR = 0
-    WRAP = 1
-    SATURATE = 2
 
 
 def lookup_format(name: str, *, file: object = None, key: str | None = None) -> Format:

@@ -19,6 +19,7 @@ from accelsim.hardware.design import (
     Organisation,
     unit_pe,
 )
+from accelsim.hardware.memory import dram_prices
 from accelsim.hardware.technology import Technology
 from accelsim.trace import Kind, Stationary, Trace
 
@@ -30,6 +31,7 @@ def check_design(
 ) -> None:
     """Refuse a design that cannot run ``trace``; the UserError names file and key."""
     config = designs.configs[index]
+    dram_prices(technology, config.dram.kind, file=file)
     _check_clock(config, technology, file)
     _check_form(config, trace, file)
     _check_accumulator(config, trace, file)

@@ -17,6 +17,7 @@ from accelsim.formats import lookup_packing
 from accelsim.hardware.actions import SHARED, Role, SharedAction, UnitAction, counter
 from accelsim.hardware.design import ARRAY, MAC, UNIT_CODES, VECTOR, Family, unit_pe
 from accelsim.hardware.floorplan import LOGIC, Floorplan
+from accelsim.hardware.memory import dram_prices
 from accelsim.hardware.pe import PE
 from accelsim.hardware.prices import Price
 from accelsim.hardware.technology import Technology
@@ -240,10 +241,10 @@ def _memory_lines(family: Family, plan: Floorplan, technology: Technology) -> It
             action = SHARED + SharedAction[f"{name.upper()}_{direction}"]
             yield Line(action, "sram", STORAGE, price)
             yield Line(action, "interconnect", MOVING, wire, WIRE_ACTIVITY * buffers_mm * 1e-3)
-    dram = f"dram.{family.config.dram.kind}"
+    dram = dram_prices(technology, family.config.dram.kind)
     for shared in (SharedAction.DRAM_READ, SharedAction.DRAM_WRITE):
-        for part in ("energy", "controller.energy"):
-            yield Line(SHARED + shared, "dram", DRAM, technology.price(f"{dram}.{part}"), 8)
+        for price in (dram.energy, dram.controller_energy):
+            yield Line(SHARED + shared, "dram", DRAM, price, 8)
     for shared, energy in (
         (SharedAction.INSTRUCTION, "control.instruction.energy"),
         (SharedAction.CONTROL_CYCLE, "control.cycle.energy"),
@@ -259,5 +260,5 @@ def _standing_lines(family: Family, plan: Floorplan, technology: Technology) -> 
     yield Line(action, "leakage", IDLE, technology.price("leakage.logic"), logic_mm2 * cycle_pj)
     for sram in plan.srams.values():
         yield Line(action, "leakage", IDLE, sram.leakage, cycle_pj)
-    background = technology.price(f"dram.{family.config.dram.kind}.background")
+    background = dram_prices(technology, family.config.dram.kind).background
     yield Line(action, "dram", DRAM, background, family.machines["dram_gib"] * cycle_pj)

@@ -22,7 +22,7 @@ from accelsim.hardware.design import (
     Organisation,
     unit_pe,
 )
-from accelsim.hardware.memory import banks_for_bandwidth, sram_bank
+from accelsim.hardware.memory import banks_for_bandwidth, dram_prices, sram_bank
 from accelsim.hardware.prices import Price
 from accelsim.hardware.technology import Technology
 
@@ -97,7 +97,7 @@ def build_floorplan(family: Family, technology: Technology) -> Floorplan:
             "controller and PHY",
             MACRO,
             machines["dram_gb_per_s"],
-            technology.price(f"dram.{config.dram.kind}.controller.area"),
+            dram_prices(technology, config.dram.kind).controller_area,
         ),
         *(Part("sram", f"{name} buffer", MACRO, 1, sram.area) for name, sram in srams.items()),
     )
