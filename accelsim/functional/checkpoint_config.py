@@ -1,4 +1,4 @@
-"""The shape of a BitNet network, read strictly from an HF ``config.json``."""
+"""The shape of a BitNet or llama network, read strictly from an HF ``config.json``."""
 
 from __future__ import annotations
 
@@ -13,30 +13,61 @@ from accelsim.config import NetworkConfig
 from accelsim.errors import UserError
 
 LinearClass = Literal["autobitlinear", "bitlinear"]
+Activation = Literal["relu2", "silu"]
+# Of each architecture: activation of the gate, norms before the output and down projections.
+_FAMILIES: dict[str, tuple[Activation, bool]] = {
+    "bitnet": ("relu2", True),
+    "llama": ("silu", False),
+    "mistral": ("silu", False),
+}
+# What a network may not convert to ternary without leaving what is computed here.
+_NEVER_TERNARY = {"lm_head", "model.embed_tokens"}
 MAX_CONFIG_BYTES = 1 << 20
 _LARGEST_WIDTH = 1 << 20
 _LARGEST_COUNT = 1 << 24
 
 
 @dataclass(frozen=True)
+class RopeScaling:
+    """Rotary angles stretched as Llama 3.1 does: low frequencies by ``factor``, high ones not.
+
+    Attributes:
+        factor: How much longer the context became.
+        low_frequency: Wavelengths above ``positions / low_frequency`` are stretched whole.
+        high_frequency: Wavelengths below ``positions / high_frequency`` are kept.
+        positions: Longest context before.
+    """
+
+    factor: float
+    low_frequency: float
+    high_frequency: float
+    positions: int
+
+
+@dataclass(frozen=True)
 class CheckpointConfig:
-    """A decoder-only network of the BitNet b1.58 2B4T architecture.
+    """A decoder-only network: BitNet b1.58 2B4T, or of the llama family, ternary or not.
 
     Attributes:
         vocab_size: Rows of the embedding.
-        hidden_size: Width of the residual stream; equals heads * head_dim.
+        hidden_size: Width of the residual stream.
         intermediate_size: Width of the feed-forward layer.
         layers: Decoder layers.
         heads: Query heads per layer.
         kv_heads: Key and value heads per layer; each serves heads / kv_heads query heads.
         head_dim: Width of a head, even.
         rope_theta: Base of the rotary angles.
+        rope_scaling: How they are stretched for long contexts; None: they are not.
         rms_eps: Added to the mean square in every RMSNorm.
         max_positions: Longest context.
         tie_embeddings: Whether the lm_head is the embedding.
         ternary: Whether the linears hold ternary weights; otherwise they are plain floats.
         linear_class: With ``autobitlinear`` the weight scale multiplies, with ``bitlinear`` it
             divides; None for a network that is not ternary.
+        packed: Whether ternary weights are stored as such; otherwise float master weights are
+            made ternary when they are read.
+        activation: Of the gate: ``relu2`` or ``silu``.
+        sub_norms: Whether norms stand before the output and down projections.
         bos: Token that begins a text, where the network has one.
         eos: Tokens that end a text.
     """
@@ -56,28 +87,35 @@ class CheckpointConfig:
     linear_class: LinearClass | None
     bos: int | None
     eos: tuple[int, ...]
+    packed: bool = True
+    activation: Activation = "relu2"
+    sub_norms: bool = True
+    rope_scaling: RopeScaling | None = None
 
     def linear_shapes(self) -> dict[str, tuple[int, int]]:
         """Return (outputs, inputs) of a layer's seven linears, by name inside the layer."""
-        hidden, ffn, kv = self.hidden_size, self.intermediate_size, self.kv_heads * self.head_dim
+        hidden, ffn = self.hidden_size, self.intermediate_size
+        q, kv = self.heads * self.head_dim, self.kv_heads * self.head_dim
         return {
-            "self_attn.q_proj": (hidden, hidden),
+            "self_attn.q_proj": (q, hidden),
             "self_attn.k_proj": (kv, hidden),
             "self_attn.v_proj": (kv, hidden),
-            "self_attn.o_proj": (hidden, hidden),
+            "self_attn.o_proj": (hidden, q),
             "mlp.gate_proj": (ffn, hidden),
             "mlp.up_proj": (ffn, hidden),
             "mlp.down_proj": (hidden, ffn),
         }
 
     def norm_sizes(self) -> dict[str, int]:
-        """Return the length of a layer's four norm weights, by name inside the layer."""
-        return {
+        """Return the length of a layer's norm weights, by name inside the layer."""
+        sizes = {
             "input_layernorm": self.hidden_size,
-            "self_attn.attn_sub_norm": self.hidden_size,
             "post_attention_layernorm": self.hidden_size,
-            "mlp.ffn_sub_norm": self.intermediate_size,
         }
+        if self.sub_norms:
+            sizes["self_attn.attn_sub_norm"] = self.heads * self.head_dim
+            sizes["mlp.ffn_sub_norm"] = self.intermediate_size
+        return sizes
 
 
 def read_checkpoint_config(path: Path) -> CheckpointConfig:
@@ -90,14 +128,13 @@ def read_checkpoint_config(path: Path) -> CheckpointConfig:
         UserError: the file is missing, is not JSON, or a value is missing or out of range.
     """
     table = _Table(path, read_json_object(path, MAX_CONFIG_BYTES))
-    table.expect("model_type", "bitnet")
-    table.expect("hidden_act", "relu2", default="relu2")
-    table.expect("attention_bias", False, default=False)
+    activation, sub_norms = _family(table)
     hidden = table.integer("hidden_size", 2, _LARGEST_WIDTH)
     heads = table.integer("num_attention_heads", 1, hidden)
-    kv_heads = table.integer("num_key_value_heads", 1, heads)
+    kv_heads = table.integer("num_key_value_heads", 1, heads, default=heads)
     vocab = table.integer("vocab_size", 1, _LARGEST_COUNT)
-    linear_class = _linear_class(table)
+    linear_class, packed = _linear_class(table)
+    theta, scaling = _rope(table)
     config = CheckpointConfig(
         vocab_size=vocab,
         hidden_size=hidden,
@@ -105,15 +142,19 @@ def read_checkpoint_config(path: Path) -> CheckpointConfig:
         layers=table.integer("num_hidden_layers", 1, 4096),
         heads=heads,
         kv_heads=kv_heads,
-        head_dim=table.integer("head_dim", 2, hidden, default=hidden // heads),
-        rope_theta=_rope_theta(table),
+        head_dim=table.integer("head_dim", 2, _LARGEST_WIDTH, default=hidden // heads),
+        rope_theta=theta,
         rms_eps=table.number("rms_norm_eps", 0.0, 1.0),
         max_positions=table.integer("max_position_embeddings", 1, _LARGEST_WIDTH),
-        tie_embeddings=table.boolean("tie_word_embeddings"),
+        tie_embeddings=table.boolean("tie_word_embeddings", None if sub_norms else False),
         ternary=linear_class is not None,
         linear_class=linear_class,
         bos=next(iter(table.tokens("bos_token_id", vocab)), None),
         eos=table.tokens("eos_token_id", vocab),
+        packed=packed,
+        activation=activation,
+        sub_norms=sub_norms,
+        rope_scaling=scaling,
     )
     _check_divisions(table, config)
     return config
@@ -132,22 +173,26 @@ def shape_of(config: CheckpointConfig, name: str) -> NetworkConfig:
         heads=config.heads,
         kv_heads=config.kv_heads,
         head_dim=config.head_dim,
-        sub_norms=True,
+        sub_norms=config.sub_norms,
         tie_embeddings=config.tie_embeddings,
         max_positions=config.max_positions,
     )
 
 
 def _check_divisions(table: _Table, config: CheckpointConfig) -> None:
-    if config.heads * config.head_dim != config.hidden_size:
-        product = f"num_attention_heads * head_dim = {config.heads} * {config.head_dim}"
-        raise table.error("hidden_size", f"differs from {product}", config.hidden_size, "equal")
+    product = config.heads * config.head_dim
+    if config.sub_norms and product != config.hidden_size:
+        text = f"num_attention_heads * head_dim = {config.heads} * {config.head_dim}"
+        raise table.error("hidden_size", f"differs from {text}", config.hidden_size, "equal")
     if config.head_dim % 2:
         raise table.error("head_dim", "is odd", config.head_dim, "allowed: an even number")
+    if product > _LARGEST_WIDTH:
+        allowed = f"allowed: heads * head_dim up to {_LARGEST_WIDTH}"
+        raise table.error("head_dim", "is out of range", config.head_dim, allowed)
     if config.heads % config.kv_heads:
         allowed = f"allowed: a divisor of num_attention_heads = {config.heads}"
         raise table.error("num_key_value_heads", "does not divide", config.kv_heads, allowed)
-    if not config.ternary:
+    if not config.packed:
         return
     for name, (outputs, _) in config.linear_shapes().items():
         if outputs % 4:
@@ -155,29 +200,70 @@ def _check_divisions(table: _Table, config: CheckpointConfig) -> None:
             raise table.error("quantization_config", f"packs {name}, outputs", outputs, allowed)
 
 
-def _linear_class(table: _Table) -> LinearClass | None:
+def _family(table: _Table) -> tuple[Activation, bool]:
+    """Return the gate's activation and whether there are sub-norms; refuse other architectures."""
+    family = table.values.get("model_type")
+    if not isinstance(family, str) or family not in _FAMILIES:
+        allowed = "allowed: " + ", ".join(_FAMILIES)
+        raise table.error("model_type", "is not supported", family, allowed)
+    activation, sub_norms = _FAMILIES[family]
+    table.expect("hidden_act", activation, default=activation)
+    table.expect("attention_bias", False, default=False)
+    table.expect("mlp_bias", False, default=False)
+    if table.values.get("sliding_window") is not None:
+        window = table.values["sliding_window"]
+        raise table.error("sliding_window", "is not computed", window, "allowed: null")
+    return activation, sub_norms
+
+
+def _linear_class(table: _Table) -> tuple[LinearClass | None, bool]:
+    """Return the linear class of a ternary network and whether its weights are stored packed.
+
+    The reference looks at ``quantization_mode`` in ``autobitlinear`` alone.
+    """
     section = table.section("quantization_config")
     if section is None:
-        return None
+        return None, False
     section.expect("quant_method", "bitnet")
-    section.expect("quantization_mode", "offline", default="offline")
-    value = section.values.get("linear_class", "bitlinear")
-    if value == "autobitlinear":
-        return "autobitlinear"
-    if value == "bitlinear":
-        return "bitlinear"
-    raise section.error("linear_class", "unknown", value, "allowed: autobitlinear, bitlinear")
+    section.expect("use_rms_norm", False, default=False)
+    kept = section.values.get("modules_to_not_convert") or []
+    if not isinstance(kept, list) or not set(map(str, kept)) <= _NEVER_TERNARY:
+        allowed = "allowed: null, or " + ", ".join(sorted(_NEVER_TERNARY))
+        raise section.error("modules_to_not_convert", "is not supported", kept, allowed)
+    linear_class = section.choice("linear_class", ("autobitlinear", "bitlinear"), "bitlinear")
+    mode = section.choice("quantization_mode", ("offline", "online"), "offline")
+    if linear_class == "bitlinear":
+        return "bitlinear", True
+    return "autobitlinear", mode == "offline"
 
 
-def _rope_theta(table: _Table) -> float:
-    scaling = table.values.get("rope_scaling")
-    if scaling is not None:
-        raise table.error("rope_scaling", "is not computed", scaling, "allowed: null")
+def _rope(table: _Table) -> tuple[float, RopeScaling | None]:
+    """Return the base of the rotary angles and how they are stretched.
+
+    Newer files hold both in ``rope_parameters``, older ones the base beside ``rope_scaling``.
+    """
     section = table.section("rope_parameters")
     if section is None:
-        return table.number("rope_theta", 1.0, 1e12)
-    section.expect("rope_type", "default", default="default")
-    return section.number("rope_theta", 1.0, 1e12)
+        scaling = table.section("rope_scaling")
+        return table.number("rope_theta", 1.0, 1e12), _rope_scaling(scaling)
+    if table.values.get("rope_scaling") is not None:
+        given = table.values["rope_scaling"]
+        raise table.error("rope_scaling", "stands beside rope_parameters", given, "give one")
+    return section.number("rope_theta", 1.0, 1e12), _rope_scaling(section)
+
+
+def _rope_scaling(section: _Table | None) -> RopeScaling | None:
+    if section is None:
+        return None
+    key = "rope_type" if "rope_type" in section.values else "type"
+    if section.choice(key, ("default", "llama3"), "default") == "default":
+        return None
+    return RopeScaling(
+        factor=section.number("factor", 0.0, 1e6),
+        low_frequency=section.number("low_freq_factor", 0.0, 1e6),
+        high_frequency=section.number("high_freq_factor", 0.0, 1e6),
+        positions=section.integer("original_max_position_embeddings", 1, _LARGEST_WIDTH),
+    )
 
 
 def read_json_object(path: Path, limit: int) -> dict[str, Any]:
@@ -261,8 +347,14 @@ class _Table:
             raise self.error(key, "is out of range", value, f"allowed: {allowed}")
         return float(value)
 
-    def boolean(self, key: str) -> bool:
-        value = self._value(key, "true or false", _REQUIRED)
+    def choice(self, key: str, allowed: tuple[str, ...], default: str) -> str:
+        value = self._value(key, ", ".join(allowed), default)
+        if not isinstance(value, str) or value not in allowed:
+            raise self.error(key, "unknown", value, "allowed: " + ", ".join(allowed))
+        return value
+
+    def boolean(self, key: str, default: bool | None) -> bool:
+        value = self._value(key, "true or false", _REQUIRED if default is None else default)
         if type(value) is not bool:
             raise self.error(key, "has the wrong type", value, "allowed: true or false")
         return value

@@ -28,6 +28,7 @@ LANES = 16
 _CHUNK = 16
 
 F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
 I8 = NDArray[np.int8]
 I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
@@ -251,22 +252,31 @@ def sum_lanes(lanes: F32) -> np.float32:
     return total
 
 
+@inner_kernel
+def exponential(x: np.float32, powers: I32, t: Index) -> np.float32:
+    """Return exp(x) / 2**n of x <= 0 and write the pattern of the float32 2**n to powers[t].
+
+    exp(r + n ln 2) = 2**n exp(r) with |r| <= ln 2 / 2 and the Taylor polynomial of degree 7, whose
+    remainder is below 6e-9 of the value. Under 2**-126 the power is zero. The product is left to
+    the caller: a loop of its own vectorises.
+    """
+    y = max(x, _EXP_LOWEST)
+    n = (y * _LOG2_E + ROUND) - ROUND
+    r = (y - n * _LN2_HIGH) - n * _LN2_LOW
+    p = ((((_E7 * r + _E6) * r + _E5) * r + _E4) * r + _E3) * r + _E2
+    powers[t] = max(_i32(_i32(n) + _i32(127)), _i32(0)) << _i32(23)
+    return (p * r) * r + r + ONE
+
+
 @kernel
 def exponentials(x: F32, largest: np.float32, powers: I32) -> np.float32:
     """Replace x [n] <= largest by exp(x - largest) and return the sum in the 16-lane order.
 
-    exp(r + n ln 2) = 2**n exp(r) with |r| <= ln 2 / 2 and the Taylor polynomial of degree 7, whose
-    remainder is below 6e-9 of the value. Under 2**-126 the result is zero. powers int32 [>= n] is
-    overwritten.
+    powers int32 [>= n] is overwritten.
     """
     scale = powers.view(np.float32)
     for t in range(x.shape[0]):
-        y = max(x[t] - largest, _EXP_LOWEST)
-        n = (y * _LOG2_E + ROUND) - ROUND
-        r = (y - n * _LN2_HIGH) - n * _LN2_LOW
-        p = ((((_E7 * r + _E6) * r + _E5) * r + _E4) * r + _E3) * r + _E2
-        powers[t] = max(_i32(_i32(n) + _i32(127)), _i32(0)) << _i32(23)
-        x[t] = (p * r) * r + r + ONE
+        x[t] = exponential(x[t] - largest, powers, t)
     for t in range(x.shape[0]):
         x[t] *= scale[t]
     lanes = np.zeros(LANES, np.float32)

@@ -52,25 +52,23 @@ class TernaryLinear:
 
 @dataclass(frozen=True)
 class DenseLinear:
-    """y = x @ weights.T in float32, x first rounded to the format the weights are stored in.
+    """y = x @ weights.T in float32, whatever format the weights are stored in.
 
     Attributes:
         name: The checkpoint's name without ``.weight``.
         panels: The weights as `operators.panels` lays them out.
         outputs: Rows of the weight matrix.
-        storage: ``F32``, ``F16`` or ``BF16``.
         threads: For the kernels.
     """
 
     name: str
     panels: NDArray[Any]
     outputs: int
-    storage: str
     threads: Threads
 
     def enter(self, x: Floats) -> Floats:
-        """Return x [m, k] rounded to the storage format."""
-        return operators.round_to(x, self.storage)
+        """Return x [m, k]."""
+        return x
 
     def __call__(self, x: Floats, report: Report | None = None) -> Floats:
         """Return float32 [m, outputs]."""
@@ -91,4 +89,4 @@ def build_linear(
         ternary = operators.lay_out_ternary(weight.packed)
         return TernaryLinear(name, ternary, weight.scale, multiplies, threads)
     laid = operators.panels(weight.stored)
-    return DenseLinear(name, laid, weight.shape[0], weight.storage, threads)
+    return DenseLinear(name, laid, weight.shape[0], threads)

@@ -1,8 +1,9 @@
-"""A BitNet b1.58 network, top to bottom.
+"""A BitNet b1.58 or llama network, top to bottom.
 
 The architecture is that of microsoft/bitnet-b1.58-2B-4T (arXiv 2504.12285) as transformers 5.23
 computes it in float32: pre-norm decoder layers with sub-norms before the output and down
-projections, grouped-query attention, rotary positions and a squared-ReLU gate.
+projections, grouped-query attention, rotary positions and a squared-ReLU gate. A llama network has
+no sub-norms and a SiLU gate; its linears may be ternary or floats.
 
 Shapes: B batch rows, P positions of this pass, M = B * P, H hidden, F feed-forward, N heads,
 K kv heads, D head_dim, C context, V vocabulary.
@@ -47,12 +48,12 @@ class Observer(Protocol):
 
 @dataclass(frozen=True)
 class Layer:
-    """Weights of one decoder layer; norms float32 [H], the last of them [F]."""
+    """Weights of one decoder layer; norms float32: [H], [N * D], [H], [F]; sub-norms or None."""
 
     input_norm: Floats
-    attention_norm: Floats
+    attention_norm: Floats | None
     post_norm: Floats
-    ffn_norm: Floats
+    ffn_norm: Floats | None
     q: Linear
     k: Linear
     v: Linear
@@ -87,7 +88,7 @@ class Network:
         self._final_norm = checkpoint.dense[FINAL_NORM].widen()
         self._embedding = operators.panels(checkpoint.dense[EMBEDDING].stored)
         self._lm_head = self._build_lm_head(checkpoint)
-        self._cosines, self._sines = rope_tables(config.head_dim, config.rope_theta, 1)
+        self._cosines, self._sines = self._rope_tables(1)
 
     def new_cache(self, batch: int, capacity: int) -> KVCache:
         """Return an empty cache for ``batch`` rows of ``capacity`` positions.
@@ -151,8 +152,10 @@ class Network:
         cache.append(number, k, v)
         q = q.reshape(cache.batch, -1, q.shape[1])  # [B, P, N * D]
         a = self._attend(number, q, cache, observer)  # [B, P, N * D]
-        a = self._norm(a.reshape(h.shape), layer.attention_norm)  # [M, H]
-        x = layer.o.enter(a)  # [M, H]
+        a = a.reshape(h.shape[0], -1)  # [M, N * D]
+        if layer.attention_norm is not None:
+            a = self._norm(a, layer.attention_norm)  # [M, N * D]
+        x = layer.o.enter(a)  # [M, N * D]
         return layer.o(x, report)  # [M, H]
 
     def _attend(self, number: int, q: Floats, cache: KVCache, observer: Observer | None) -> Floats:
@@ -173,8 +176,9 @@ class Network:
         x: Any = layer.gate.enter(self._norm(h, layer.post_norm))  # [M, H]
         gate = layer.gate(x, report)  # [M, F]
         up = layer.up(x, report)  # [M, F]
-        y = operators.relu2_gate(gate, up, self._threads)  # [M, F]
-        y = self._norm(y, layer.ffn_norm)  # [M, F]
+        y = operators.gated(self.config.activation, gate, up, self._threads)  # [M, F]
+        if layer.ffn_norm is not None:
+            y = self._norm(y, layer.ffn_norm)  # [M, F]
         x = layer.down.enter(y)  # [M, F]
         return layer.down(x, report)  # [M, H]
 
@@ -186,9 +190,11 @@ class Network:
         size = self._cosines.shape[0]
         if size < positions:
             size = min(max(2 * size, positions, 64), self.config.max_positions)
-            self._cosines, self._sines = rope_tables(
-                self.config.head_dim, self.config.rope_theta, size
-            )
+            self._cosines, self._sines = self._rope_tables(size)
+
+    def _rope_tables(self, size: int) -> tuple[Floats, Floats]:
+        config = self.config
+        return rope_tables(config.head_dim, config.rope_theta, size, config.rope_scaling)
 
     def _check_tokens(self, token_ids: ArrayLike, cache: KVCache) -> NDArray[np.int64]:
         ids = np.asarray(token_ids)
@@ -216,14 +222,16 @@ class Network:
             weight = checkpoint.linears[prefix + name]
             return build_linear(prefix + name, weight, multiplies, self._threads)
 
-        def norm(name: str) -> Floats:
-            return checkpoint.dense[f"{prefix}{name}.weight"].widen()
+        norms = {
+            name: checkpoint.dense[f"{prefix}{name}.weight"].widen()
+            for name in checkpoint.config.norm_sizes()
+        }
 
         return Layer(
-            input_norm=norm("input_layernorm"),
-            attention_norm=norm("self_attn.attn_sub_norm"),
-            post_norm=norm("post_attention_layernorm"),
-            ffn_norm=norm("mlp.ffn_sub_norm"),
+            input_norm=norms["input_layernorm"],
+            attention_norm=norms.get("self_attn.attn_sub_norm"),
+            post_norm=norms["post_attention_layernorm"],
+            ffn_norm=norms.get("mlp.ffn_sub_norm"),
             q=linear("self_attn.q_proj"),
             k=linear("self_attn.k_proj"),
             v=linear("self_attn.v_proj"),
@@ -239,8 +247,7 @@ class Network:
         if not tied:
             laid = operators.panels(checkpoint.dense[LM_HEAD].stored)
         name = (EMBEDDING if tied else LM_HEAD).removesuffix(".weight")
-        # The head reads float32 operands in every format: it is not part of what is quantised.
-        return DenseLinear(name, laid, checkpoint.config.vocab_size, "F32", self._threads)
+        return DenseLinear(name, laid, checkpoint.config.vocab_size, self._threads)
 
 
 def _reporter(observer: Observer | None, layer: int, kind: str = "gemm") -> Report | None:

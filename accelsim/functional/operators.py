@@ -32,6 +32,7 @@ class Quantised(NamedTuple):
 _BYTES, _WORDS = np.dtype(np.uint8), np.dtype(np.uint16)
 _CODES, _SUMS, _INDICES = np.dtype(np.int8), np.dtype(np.int32), np.dtype(np.int64)
 _FLOATS = np.dtype(np.float32)
+_GATES = {"relu2": row_kernels.relu2_gate_rows, "silu": row_kernels.silu_gate_rows}
 # What one element of a row-wise operator costs next to a multiply-add.
 _ELEMENT_COST = 8
 
@@ -186,24 +187,6 @@ def dense_gemm(x: Floats, laid: NDArray[Any], outputs: int, threads: Threads) ->
     return out
 
 
-def round_to(x: Floats, storage: str) -> Floats:
-    """Round float32 to a storage format, halves to even, and widen again.
-
-    Args:
-        x: float32 of any shape; finite.
-        storage: ``F32`` (nothing happens), ``F16`` or ``BF16``. Past the largest number of the
-            format comes infinity.
-    """
-    if storage == "F16":
-        with np.errstate(over="ignore"):
-            return x.astype(np.float16).astype(np.float32)
-    if storage == "BF16":
-        bits = x.view(np.uint32)
-        half = np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
-        return ((bits + half) & np.uint32(0xFFFF0000)).view(np.float32)
-    return x
-
-
 def rms_norm(x: Floats, weight: Floats, epsilon: float, threads: Threads) -> Floats:
     """Return x / sqrt(mean(x**2) + epsilon) * weight for every row of float32 x [m, n]."""
     m, k = x.shape
@@ -312,15 +295,23 @@ def attend(
     return out
 
 
-def relu2_gate(gate: Floats, up: Floats, threads: Threads) -> Floats:
-    """Return max(gate, 0)**2 * up, float32 [m, n]."""
+def gated(activation: str, gate: Floats, up: Floats, threads: Threads) -> Floats:
+    """Return activation(gate) * up, float32 [m, n].
+
+    Args:
+        activation: ``relu2``, max(x, 0)**2, or ``silu``, x / (1 + exp(-x)).
+        gate: float32 [m, n].
+        up: float32 [m, n].
+        threads: They share rows.
+    """
     m, n = gate.shape
     _check("gate", gate, _FLOATS, (m, n))
     _check("up", up, _FLOATS, (m, n))
     out = np.empty(gate.shape, np.float32)
+    kernel = _GATES[activation]
 
     def rows(begin: int, end: int) -> None:
-        row_kernels.relu2_gate_rows(gate[begin:end], up[begin:end], out[begin:end])
+        kernel(gate[begin:end], up[begin:end], out[begin:end])
 
     threads.split(rows, m, _ELEMENT_COST * gate.size)
     return out

@@ -14,12 +14,14 @@ from decimal import Decimal, localcontext
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.functional.checkpoint_config import RopeScaling
+
 # pi / 2 in three parts of at most 33 significant bits: a multiple below 2**20 of each is exact.
 _HALF_PI = (1.5707963267341256, 6.077100506303966e-11, 2.0222662487959506e-21)
 
 
 def rope_tables(
-    head_dim: int, theta: float, positions: int
+    head_dim: int, theta: float, positions: int, scaling: RopeScaling | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return cosines and sines, float32 [positions, head_dim / 2].
 
@@ -27,8 +29,12 @@ def rope_tables(
         head_dim: Width of a head, even.
         theta: Base of the angles.
         positions: Rows, position 0 first.
+        scaling: How angles are stretched.
     """
-    angles = np.arange(positions, dtype=np.float32)[:, None] * frequencies(head_dim, theta)
+    turning = frequencies(head_dim, theta)
+    if scaling is not None:
+        turning = stretch(turning, scaling)
+    angles = np.arange(positions, dtype=np.float32)[:, None] * turning
     cosine, sine = cosine_sine(angles.astype(np.float64))
     return cosine.astype(np.float32), sine.astype(np.float32)
 
@@ -41,6 +47,23 @@ def frequencies(head_dim: int, theta: float) -> NDArray[np.float32]:
         base = Decimal(theta)
         powers = [float(base ** Decimal(float(exponent))) for exponent in exponents]
     return np.float32(1) / np.array(powers).astype(np.float32)
+
+
+def stretch(turning: NDArray[np.float32], scaling: RopeScaling) -> NDArray[np.float32]:
+    """Return frequencies for a longer context, as Llama 3.1 (arXiv 2407.21783) is configured.
+
+    Args:
+        turning: float32 [head_dim / 2], radians a position.
+        scaling: Between its two wavelengths the factor fades from none to whole.
+    """
+    wavelength = np.float32(2 * math.pi) / turning
+    low, high = np.float32(scaling.low_frequency), np.float32(scaling.high_frequency)
+    factor = np.float32(scaling.factor)
+    share = (np.float32(scaling.positions) / wavelength - low) / (high - low)
+    between = (np.float32(1) - share) * (turning / factor) + share * turning
+    whole = wavelength > np.float32(scaling.positions / scaling.low_frequency)
+    kept = wavelength < np.float32(scaling.positions / scaling.high_frequency)
+    return np.where(whole, turning / factor, np.where(kept, turning, between))
 
 
 def cosine_sine(

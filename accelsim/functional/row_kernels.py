@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from accelsim.functional.kernels import F32, I8, I32, I64, LANES, ONE, PANEL, ROUND, ZERO, sum_lanes
+from accelsim.functional.kernels import (
+    F32,
+    F64,
+    I8,
+    I32,
+    I64,
+    LANES,
+    ONE,
+    PANEL,
+    ROUND,
+    U8,
+    ZERO,
+    exponential,
+    sum_lanes,
+)
 from accelsim.kernels import kernel
 
 _f32 = np.float32
@@ -112,3 +126,49 @@ def relu2_gate_rows(gate: F32, up: F32, out: F32) -> None:
         for t in range(n):
             positive = max(gate[i, t], ZERO)
             out[i, t] = (positive * positive) * up[i, t]
+
+
+@kernel
+def silu_gate_rows(gate: F32, up: F32, out: F32) -> None:
+    """Write gate / (1 + exp(-gate)) * up, float32 [m, n]; exp as in `kernels.exponentials`.
+
+    exp(-|gate|) is at most 1, so nothing overflows.
+    """
+    m, n = gate.shape
+    powers = np.empty(n, np.int32)
+    scale = powers.view(np.float32)
+    for i in range(m):
+        for t in range(n):
+            out[i, t] = exponential(-abs(gate[i, t]), powers, t)
+        for t in range(n):
+            shrunk = out[i, t] * scale[t]
+            share = ONE if gate[i, t] >= ZERO else shrunk
+            out[i, t] = gate[i, t] * (share / (ONE + shrunk)) * up[i, t]
+
+
+@kernel
+def add_magnitudes(x: F32, lanes: F64) -> None:
+    """Add |x| of float32 x [n] to 16 float64 lanes, element j to lane j % 16, ascending."""
+    whole = x.shape[0] // LANES * LANES
+    for t in range(0, whole, LANES):
+        for j in range(LANES):
+            lanes[j] += np.float64(abs(x[t + j]))
+    for t in range(whole, x.shape[0]):
+        lanes[t - whole] += np.float64(abs(x[t]))
+
+
+@kernel
+def pack_ternary_rows(x: F32, factor: np.float32, first: int, quarter: int, packed: U8) -> None:
+    """Set weights first .. first + r of packed [quarter, k] to clamp(round(x * factor), -1, 1).
+
+    x float32 [r, k]; packed as in `TernaryWeight`, these weights 0 before.
+    """
+    for i in range(x.shape[0]):
+        row = packed[(first + i) % quarter]
+        shift = _i32(2 * ((first + i) // quarter))
+        for t in range(x.shape[1]):
+            scaled = min(max(x[i, t] * factor, -ONE), ONE)
+            weight = _i32((scaled + ROUND) - ROUND)
+            # The code 01 of weight 0 becomes 00 for -1, so 01 changes, and 10 for +1: 11 changes.
+            change = _i32(_i32(weight != _i32(0)) + _i32(2) * _i32(weight > _i32(0)))
+            row[t] ^= np.uint8(change << shift)
