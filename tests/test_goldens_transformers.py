@@ -1,0 +1,132 @@
+"""Every code, accumulator, logit and token against those that transformers computed.
+
+tests/golden/README.md says what the folders hold and how they were made.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from accelsim.functional.checkpoint import Checkpoint, DenseWeight, read_checkpoint
+from accelsim.functional.dump import write_dump
+from accelsim.functional.linear import build_linear
+from accelsim.functional.network import Network
+from accelsim.functional.operators import Quantised
+from accelsim.functional.threads import Threads
+
+FOLDER = Path(__file__).parent / "golden"
+ALL = sorted(path.parent.name for path in FOLDER.glob("*/golden.npz"))
+PLAIN = ["llama_tied_bf16", "llama_untied", "llama_wide_heads"]
+TERNARY = [name for name in ALL if name not in PLAIN]
+SHARED = {"k_proj": "q_proj", "v_proj": "q_proj", "up_proj": "gate_proj"}
+
+# float32 may round x * scale across a half-integer only where float64 puts it this close to one.
+HALF_WINDOW = 2e-5
+# Of the largest logit; the two sum in different orders.
+LOGIT_TOLERANCE = 1e-5
+
+
+@cache
+def golden(name):
+    with np.load(FOLDER / name / "golden.npz") as file:
+        return dict(file)
+
+
+def entering(arrays, linear, key):
+    """Return what enters a linear; those that read the same tensor store it once."""
+    head, _, last = linear.rpartition(".")
+    return arrays[f"{head}.{SHARED.get(last, last)}.{key}"]
+
+
+def linears_of(arrays):
+    return [key.removesuffix(".acc") for key in arrays if key.endswith(".acc")]
+
+
+def sums_of(layer, quantised):
+    """Return the accumulators that a ternary linear reports."""
+    reports = []
+    layer(quantised, lambda *report: reports.append(report))
+    return reports[0][2]
+
+
+def uncalled_for(x, ours, theirs):
+    """Return (differences, those that float64 does not excuse) of two codes of x [m, k]."""
+    exact = x.astype(np.float64)
+    exact = exact * (127 / np.maximum(np.abs(exact).max(axis=1, keepdims=True), 1e-5))
+    from_half = np.abs(np.abs(exact - np.floor(exact)) - 0.5)
+    different = ours != theirs
+    near = np.abs(ours.astype(int) - theirs) == 1
+    excused = near & (from_half < HALF_WINDOW)
+    return int(different.sum()), int((different & ~excused).sum())
+
+
+def in_float32(checkpoint: Checkpoint) -> Checkpoint:
+    """Widen the plain linears: those stored in 16 bits would round what they read to 16 bits."""
+    widened = {
+        name: DenseWeight(weight.widen(), "F32") if isinstance(weight, DenseWeight) else weight
+        for name, weight in checkpoint.linears.items()
+    }
+    return dataclasses.replace(checkpoint, linears=widened)
+
+
+def assert_logits_equal(ours, theirs):
+    error = np.abs(ours - theirs).max() / np.abs(theirs).max()
+    print(f"logits differ by {error:.1e} of the largest")
+    assert error < LOGIT_TOLERANCE
+
+
+def test_the_folders_hold_what_they_should():
+    assert set(PLAIN) < set(ALL)
+    for name in TERNARY:
+        assert len(linears_of(golden(name))) == 2 * 7
+    for name in PLAIN:
+        assert not linears_of(golden(name))
+
+
+@pytest.mark.parametrize("name", TERNARY)
+def test_codes_and_accumulators_of_each_linear_follow_from_its_golden_input(name):
+    arrays, checkpoint = golden(name), read_checkpoint(FOLDER / name)
+    threads = Threads(1)
+    total = flipped = 0
+    assert set(linears_of(arrays)) == set(checkpoint.linears)
+    for linear, weight in checkpoint.linears.items():
+        layer = build_linear(linear, weight, True, threads)
+        x, theirs = entering(arrays, linear, "x"), entering(arrays, linear, "q")
+        entered = layer.enter(x)
+        differences, wrong = uncalled_for(x, entered.codes, theirs)
+        assert wrong == 0, linear
+        total, flipped = total + theirs.size, flipped + differences
+        sums = sums_of(layer, Quantised(theirs, entered.scales))
+        assert sums.dtype == arrays[f"{linear}.acc"].dtype == np.int32
+        np.testing.assert_array_equal(sums, arrays[f"{linear}.acc"], err_msg=linear)
+    print(f"{flipped} of {total} codes differ next to a half-integer")
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_whole_run_equals_the_golden(name, tmp_path):
+    arrays, checkpoint = golden(name), read_checkpoint(FOLDER / name)
+    network = Network(in_float32(checkpoint), threads=1)
+    write_dump(network, arrays["input_ids"], len(arrays["greedy"]), tmp_path / "dump.npz")
+    dump = np.load(tmp_path / "dump.npz")
+    for linear in linears_of(arrays):
+        codes = entering(arrays, linear, "q")
+        np.testing.assert_array_equal(dump[f"{linear}.q"], codes, err_msg=linear)
+        np.testing.assert_array_equal(dump[f"{linear}.acc"], arrays[f"{linear}.acc"], linear)
+    assert_logits_equal(dump["logits"], arrays["logits"])
+    np.testing.assert_array_equal(dump["tokens"], arrays["greedy"])
+    np.testing.assert_array_equal(dump["input_ids"], arrays["input_ids"])
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if "logits_rounded" in golden(name)])
+def test_a_16_bit_network_rounds_what_its_linears_read(name):
+    arrays, network = golden(name), Network(read_checkpoint(FOLDER / name), threads=1)
+    ids = arrays["input_ids"][None]
+    ours = network.forward(ids, network.new_cache(1, ids.size))[0]
+    assert_logits_equal(ours, arrays["logits_rounded"])
+    rounding = np.abs(arrays["logits_rounded"] - arrays["logits"]).max()
+    assert rounding > 100 * LOGIT_TOLERANCE * np.abs(arrays["logits"]).max()
