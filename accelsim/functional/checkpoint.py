@@ -19,7 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.errors import UserError, did_you_mean
-from accelsim.functional.checkpoint_config import CheckpointConfig, read_checkpoint_config
+from accelsim.functional.checkpoint_config import (
+    CheckpointConfig,
+    file_size,
+    read_checkpoint_config,
+)
 from accelsim.functional.weights_file import StoredTensor, WeightsFile, open_weights_file
 
 _FLOATS = ("BF16", "F16", "F32")
@@ -182,6 +186,7 @@ def check_sums(folder: Path, known: Mapping[str, str]) -> None:
 
 
 def _digest(path: Path) -> str:
+    file_size(path)
     try:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -186,14 +187,30 @@ def read_json_object(path: Path, limit: int) -> dict[str, Any]:
     Raises:
         UserError: the file cannot be read, is longer, or holds anything but one JSON object.
     """
+    size = file_size(path)
+    if size > limit:
+        raise UserError("too long", file=path, value=size, allowed=f"at most {limit} bytes")
     try:
-        size = path.stat().st_size
-        if size > limit:
-            raise UserError("too long", file=path, value=size, allowed=f"at most {limit} bytes")
         text = path.read_bytes()
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror}", file=path) from None
     return parse_json_object(text, path)
+
+
+def file_size(path: Path) -> int:
+    """Return the bytes of a regular file; a pipe or a device would never end.
+
+    Raises:
+        UserError: there is no such file, or it is of another kind.
+    """
+    try:
+        status = path.stat()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"cannot be read: {reason}", file=path) from None
+    if not stat.S_ISREG(status.st_mode):
+        raise UserError("cannot be read: it is no regular file", file=path)
+    return status.st_size
 
 
 def parse_json_object(text: bytes, path: Path) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.errors import UserError, did_you_mean
-from accelsim.functional.checkpoint_config import parse_json_object
+from accelsim.functional.checkpoint_config import file_size, parse_json_object
 
 # numpy has no bfloat16: its bit patterns are held as uint16.
 DTYPES: Mapping[str, np.dtype[Any]] = MappingProxyType(
@@ -89,8 +89,8 @@ def open_weights_file(path: Path) -> WeightsFile:
         UserError: the file is missing or truncated, or its header is garbage, claims bytes that are
             not there, overlaps or leaves holes.
     """
+    size = file_size(path)
     try:
-        size = path.stat().st_size
         with path.open("rb") as stream:
             length = int.from_bytes(stream.read(_LENGTH_BYTES), "little")
             if size < _LENGTH_BYTES or length > min(_MAX_HEADER_BYTES, size - _LENGTH_BYTES):
