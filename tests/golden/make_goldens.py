@@ -35,6 +35,8 @@ from transformers.integrations.bitnet import (
 
 HERE = Path(__file__).parent
 NEW_TOKENS = 12
+# Scaled activations keep this far from half-integers, where float32 noise would decide a code.
+HALF_WINDOW = 3e-5
 # Linears that read what the named one reads: their input and codes are stored once.
 SHARED = {"k_proj": "q_proj", "v_proj": "q_proj", "up_proj": "gate_proj"}
 
@@ -83,7 +85,7 @@ CASES = {
     "bitnet_tiny": Case(
         "bitnet",
         "packed",
-        seed=1,
+        seed=21,
         storage=torch.bfloat16,
         quantisation=bitnet("autobitlinear", "offline"),
         tokens=10,
@@ -93,14 +95,14 @@ CASES = {
     "bitnet_bitlinear": Case(
         "bitnet",
         "packed",
-        seed=2,
+        seed=22,
         quantisation=bitnet("bitlinear", "offline"),
         config=shape(64, 156, 4, False, 1e4),
     ),
     "bitnet_online_sharded": Case(
         "bitnet",
         "masters",
-        seed=3,
+        seed=23,
         storage=torch.bfloat16,
         quantisation=bitnet("autobitlinear", "online"),
         shards=3,
@@ -124,7 +126,7 @@ CASES = {
     "llama_bitlinear": Case(
         "llama",
         "packed",
-        seed=6,
+        seed=46,
         storage=torch.bfloat16,
         quantisation={"quant_method": "bitnet", "modules_to_not_convert": None},
         config=shape(64, 156, 2, False, 5e5, rms_norm_eps=1e-5),
@@ -248,9 +250,11 @@ def watch(model: Any, arrays: dict[str, np.ndarray]) -> list[Any]:
         def note(linear: Any, inputs: tuple[torch.Tensor], y: torch.Tensor) -> None:
             x = inputs[0]
             codes, scale = codes_of(linear, x)
+            exact = (127 * x.double() / x.double().abs().amax(-1, keepdim=True)).abs()
+            assert ((exact - exact.floor()) - 0.5).abs().min() > HALF_WINDOW, name
             sums = codes.long() @ ternary_of(linear).T
-            exact = sums.double() / scale.double() * factor_of(linear)
-            assert (exact - y).abs().max() < 2e-6 * exact.abs().max(), name
+            product = sums.double() / scale.double() * factor_of(linear)
+            assert (product - y).abs().max() < 2e-6 * product.abs().max(), name
             found = {"x": x[0].numpy(), "q": codes[0].numpy()}
             for key, array in found.items():
                 if last in SHARED:
@@ -296,7 +300,7 @@ def compute(case: Case, folder: Path) -> dict[str, np.ndarray]:
         gap = min(gap, float(best.values[0] - best.values[1]))
         text = torch.cat([text, best.indices[:1]])
     arrays["greedy"] = text[case.tokens :].numpy()
-    assert gap > 1e-3, f"two tokens are nearly as likely: {gap}"
+    assert gap > 0.02, f"two tokens are nearly as likely: {gap}"
     if case.mode == "plain" and case.storage != torch.float32:
         round_inputs(model, case.storage)
         arrays["logits_rounded"] = logits_of(model, ids).numpy()
