@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +21,8 @@ _FAMILIES: dict[str, tuple[Activation, bool]] = {
     "llama": ("silu", False),
     "mistral": ("silu", False),
 }
-# What a network may not convert to ternary without leaving what is computed here.
-_NEVER_TERNARY = {"lm_head", "model.embed_tokens"}
+# Where the list is given it replaces the reference's own, so it must keep the head as floats.
+_KEPT = ({"lm_head"}, {"lm_head", "model.embed_tokens"})
 MAX_CONFIG_BYTES = 1 << 20
 _LARGEST_WIDTH = 1 << 20
 _LARGEST_COUNT = 1 << 24
@@ -210,8 +211,8 @@ def _family(table: _Table) -> tuple[Activation, bool]:
     table.expect("hidden_act", activation, default=activation)
     table.expect("attention_bias", False, default=False)
     table.expect("mlp_bias", False, default=False)
-    if table.values.get("sliding_window") is not None:
-        window = table.values["sliding_window"]
+    window = table.values.get("sliding_window", "4096 by default" if family == "mistral" else None)
+    if window is not None:
         raise table.error("sliding_window", "is not computed", window, "allowed: null")
     return activation, sub_norms
 
@@ -226,9 +227,9 @@ def _linear_class(table: _Table) -> tuple[LinearClass | None, bool]:
         return None, False
     section.expect("quant_method", "bitnet")
     section.expect("use_rms_norm", False, default=False)
-    kept = section.values.get("modules_to_not_convert") or []
-    if not isinstance(kept, list) or not set(map(str, kept)) <= _NEVER_TERNARY:
-        allowed = "allowed: null, or " + ", ".join(sorted(_NEVER_TERNARY))
+    kept = section.values.get("modules_to_not_convert")
+    if kept is not None and (not isinstance(kept, list) or set(map(str, kept)) not in _KEPT):
+        allowed = 'allowed: null, or ["lm_head"]'
         raise section.error("modules_to_not_convert", "is not supported", kept, allowed)
     linear_class = section.choice("linear_class", ("autobitlinear", "bitlinear"), "bitlinear")
     mode = section.choice("quantization_mode", ("offline", "online"), "offline")
@@ -272,14 +273,30 @@ def read_json_object(path: Path, limit: int) -> dict[str, Any]:
     Raises:
         UserError: the file cannot be read, is longer, or holds anything but one JSON object.
     """
+    size = file_size(path)
+    if size > limit:
+        raise UserError("too long", file=path, value=size, allowed=f"at most {limit} bytes")
     try:
-        size = path.stat().st_size
-        if size > limit:
-            raise UserError("too long", file=path, value=size, allowed=f"at most {limit} bytes")
         text = path.read_bytes()
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror}", file=path) from None
     return parse_json_object(text, path)
+
+
+def file_size(path: Path) -> int:
+    """Return the bytes of a regular file; a pipe or a device would never end.
+
+    Raises:
+        UserError: there is no such file, or it is of another kind.
+    """
+    try:
+        status = path.stat()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"cannot be read: {reason}", file=path) from None
+    if not stat.S_ISREG(status.st_mode):
+        raise UserError("cannot be read: it is no regular file", file=path)
+    return status.st_size
 
 
 def parse_json_object(text: bytes, path: Path) -> dict[str, Any]:

@@ -25,7 +25,11 @@ from accelsim.functional.checkpoint import (
     dense_shapes,
     linear_names,
 )
-from accelsim.functional.checkpoint_config import CheckpointConfig, read_checkpoint_config
+from accelsim.functional.checkpoint_config import (
+    CheckpointConfig,
+    file_size,
+    read_checkpoint_config,
+)
 from accelsim.functional.ternarise import ternarise
 from accelsim.functional.weights_file import StoredTensor, WeightsFile, open_weights
 
@@ -101,6 +105,7 @@ def check_sums(folder: Path, known: Mapping[str, str]) -> None:
 
 
 def _digest(path: Path) -> str:
+    file_size(path)
     try:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -23,7 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.errors import UserError, did_you_mean
-from accelsim.functional.checkpoint_config import parse_json_object, read_json_object
+from accelsim.functional.checkpoint_config import (
+    file_size,
+    parse_json_object,
+    read_json_object,
+)
 
 # numpy has no bfloat16: its bit patterns are held as uint16.
 DTYPES: Mapping[str, np.dtype[Any]] = MappingProxyType(
@@ -126,6 +130,7 @@ def map_file(path: Path) -> mmap.mmap:
     Raises:
         UserError: there is none, it cannot be read, or it is empty.
     """
+    file_size(path)
     try:
         with path.open("rb") as stream:
             return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
