@@ -154,6 +154,18 @@ def test_order_is_that_of_the_decoder_layer() -> None:
     assert ungated[ungated.index("up_dequantise") + 1] == "activation"
 
 
+def test_the_gate_is_named_after_its_activation() -> None:
+    relu2 = operator_shapes(small(), "ternary")
+    silu = operator_shapes(small(activation="silu"), "ternary")
+    (changed,) = [pair for pair in zip(relu2, silu, strict=True) if pair[0] != pair[1]]
+    assert [(gate.name, gate.kind, gate.n) for gate in changed] == [
+        ("relu2_gate", Kind.RELU2_GATE, 20),
+        ("silu_gate", Kind.SILU_GATE, 20),
+    ]
+    ungated = operator_shapes(small(gated=False, activation="silu"), "ternary")
+    assert ungated == operator_shapes(small(gated=False), "ternary")
+
+
 def test_layer_rows_run_once_per_layer_and_pass() -> None:
     config, workload = small(), Workload(5, 4, 2)
     names, rows = operator_rows(config, workload, "ternary")
