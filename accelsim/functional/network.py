@@ -38,8 +38,8 @@ class Observer(Protocol):
             kind: Says what the operands are:
                 ``gemm``: int8 codes [M, k] and int32 sums [M, n], or, of a network that is not
                 ternary, float32 operands [M, k] and results [M, n];
-                ``attention``: float32 queries [B, P, N * D], keys and values [B, K, C, D] and
-                probabilities [B, N, P, C], zero above the diagonal;
+                ``attention``: float32 queries [B, P, N * D], keys and values of the pass's own
+                positions [B, K, P, D] and probabilities [B, N, P, C], zero above the diagonal;
                 ``lm_head``: float32 operands [m, H] and logits [m, V].
             operands: See kind.
         """
@@ -150,12 +150,20 @@ class Network:
         operators.rotate(k, positions, self._cosines, self._sines, self._threads)
         cache.append(number, k, v)
         q = q.reshape(cache.batch, -1, q.shape[1])  # [B, P, N * D]
-        a = self._attend(number, q, cache, observer)  # [B, P, N * D]
+        a = self._attend(number, q, k, v, cache, observer)  # [B, P, N * D]
         a = self._norm(a.reshape(h.shape), layer.attention_norm)  # [M, H]
         x = layer.o.enter(a)  # [M, H]
         return layer.o(x, report)  # [M, H]
 
-    def _attend(self, number: int, q: Floats, cache: KVCache, observer: Observer | None) -> Floats:
+    def _attend(
+        self,
+        number: int,
+        q: Floats,
+        k: Floats,
+        v: Floats,
+        cache: KVCache,
+        observer: Observer | None,
+    ) -> Floats:
         batch, count, heads = q.shape[0], q.shape[1], self.config.heads
         end = cache.length + count
         keys, values = cache.keys[number], cache.values[number]
@@ -163,7 +171,9 @@ class Network:
         a = operators.attend(q, keys, values, cache.length, heads, self._threads, kept)
         if observer is not None and kept is not None:
             name = f"model.layers.{number}.self_attn"
-            observer(name, number, "attention", q, *cache.held(number, end), kept)
+            shape = (batch, count, self.config.kv_heads, self.config.head_dim)
+            k, v = (x.reshape(shape).transpose(0, 2, 1, 3) for x in (k, v))  # [B, K, P, D]
+            observer(name, number, "attention", q, k, v, kept)
         return a
 
     def _feed_forward(

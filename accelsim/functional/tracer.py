@@ -42,7 +42,8 @@ def trace_network(
         token_ids: Integers [batch, prefill]; a batch holds different texts.
         workload: Its batch and prefill are those of the tokens.
         name: Of the network, for the trace.
-        prefixes: Also find the widest running sum of every ternary product.
+        prefixes: Also find, for every ternary product, the widest running sum and the largest sum
+            of |code * weight|: two plain products each.
 
     Raises:
         UserError: tokens that do not fit the workload or the network, equal rows in a batch, or
@@ -100,25 +101,33 @@ class _Watcher:
         self._recorder = recorder
         self._checkpoint = checkpoint
         self._phase = Phase.PREFILL
+        self._names: dict[str, str] = {}
 
     def start_pass(self, number: int) -> None:
-        self._phase = Phase.DECODE if number else Phase.PREFILL
+        phase = Phase.DECODE if number else Phase.PREFILL
+        if phase != self._phase:
+            self._phase = phase
+            self._names.clear()
 
     def __call__(self, name: str, layer: int, kind: str, *operands: NDArray[Any]) -> None:
-        prefix = self._phase.name.lower()
         if kind == "attention":
             q, k, v, probabilities = operands
             self._recorder.attention(self._phase, q, k, v, probabilities, layer)
         elif kind == "lm_head":
             tensor = EMBEDDING if self._checkpoint.config.tie_embeddings else LM_HEAD
-            self._recorder.dense(f"{prefix}/lm_head", operands[0], self._checkpoint.dense[tensor])
+            head = f"{self._phase.name.lower()}/lm_head"
+            self._recorder.dense(head, operands[0], self._checkpoint.dense[tensor])
         else:
-            row = f"{prefix}/{name.rpartition('.')[2]}"
+            row = self._names.get(name) or self._row(name)
             weight = self._checkpoint.linears[name]
             if isinstance(weight, TernaryWeight):
                 self._recorder.linear(row, operands[0], weight, operands[1], layer)
             else:
                 self._recorder.dense(row, operands[0], weight, layer)
+
+    def _row(self, name: str) -> str:
+        row = self._names[name] = f"{self._phase.name.lower()}/{name.rpartition('.')[2]}"
+        return row
 
 
 def _check_tokens(tokens: NDArray[Any], workload: Workload) -> NDArray[Any]:
