@@ -6,15 +6,19 @@ positions are added: a pass costs what it brings, not the length of its context.
 
 from __future__ import annotations
 
+from threading import Lock
+
 import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.functional import count_kernels
 from accelsim.functional.count_kernels import TALLY
+from accelsim.functional.threads import Threads
 from accelsim.trace import Phase
 
 Floats = NDArray[np.float32]
 _HELD = 4  # bfloat16 words in a uint64
+_WORD_COST = 32  # of counting a word, next to a multiply-add
 
 
 class CacheCounts:
@@ -25,15 +29,18 @@ class CacheCounts:
             probabilities by values, positions are those that `count_kernels` names.
     """
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
+    def __init__(self, shape: tuple[int, ...], threads: Threads) -> None:
         """Start empty.
 
         Args:
             shape: [batch, kv_heads, any, head_dim] of the keys.
+            threads: They share the heads of a prompt.
         """
+        self._threads = threads
         batch, kv_heads, _, head_dim = shape
         row = (batch, kv_heads, -(-head_dim // _HELD))
         self.tallies: dict[Phase, NDArray[np.int64]] = {}
+        self._lock = Lock()
         self._positions = 0
         self._newest = [np.zeros(row, np.uint64) for _ in range(2)]
         self._totals = [np.zeros((batch, kv_heads, 3), np.int64) for _ in range(2)]
@@ -66,11 +73,20 @@ class CacheCounts:
         self._positions += new
         if phase not in self.tallies:
             self.tallies[phase] = np.zeros((2, TALLY), np.int64)
-        known = (*self._totals, self._value_nonzero, self.tallies[phase])
-        if phase == Phase.PREFILL:
-            count_kernels.tally_prompt(queries, fresh[0], shares, *known)
-        else:
-            count_kernels.tally_step(queries, shares, self._key_nonzero, *known)
+        known = (*self._totals, self._value_nonzero)
+        if phase == Phase.DECODE:
+            tally = self.tallies[phase]
+            count_kernels.tally_step(queries, shares, self._key_nonzero, *known, tally)
+            return
+
+        def heads(first: int, last: int) -> None:
+            tally = np.zeros((2, TALLY), np.int64)
+            count_kernels.tally_prompt(queries, fresh[0], shares, *known, first, last, tally)
+            with self._lock:
+                self.tallies[phase] += tally
+
+        count = shares.shape[0] * shares.shape[1]
+        self._threads.split(heads, count, _WORD_COST * (shares.size // 2 + 2 * queries.size))
 
     def _make_room(self, positions: int) -> None:
         room = self._value_nonzero.shape[2]

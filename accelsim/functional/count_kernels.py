@@ -26,9 +26,10 @@ _NIBBLES = _u64(0x3333333333333333)
 _BYTES = _u64(0x0F0F0F0F0F0F0F0F)
 _EVERY_BYTE = _u64(0x0101010101010101)
 _WIDTH = _u64(64)
+_LOWEST = _u64(0xFFFFFFFFFFFFFFFF)
 CODE, FLOAT = _u64(8), _u64(16)  # sizes of a word
 _BELOW_TOP_8, _BELOW_TOP_16 = _u64(0x7F7F7F7F7F7F7F7F), _u64(0x7FFF7FFF7FFF7FFF)
-_HALF, _SHIFT, _UNIT = _u32(0x7FFF), _u32(16), _u32(1)
+_HALF, _SIGN, _SHIFT, _UNIT = _u32(0x7FFF), _u32(15), _u32(16), _u32(1)
 # Rows until a mark of 8 or of 16 bits is full.
 _FULL_8, _FULL_16 = 255, 65535
 
@@ -107,19 +108,34 @@ def count_words(rows, size, nonzero):
     Adds the non-zero words of each column to nonzero. Returns the bits that change between
     neighbours within rows, and within columns.
     """
-    width = nonzero.shape[0]
     marks = np.zeros(rows.shape[1], np.uint64)
     full = _FULL_8 if size == CODE else _FULL_16
-    within = between = 0
     for r in range(rows.shape[0]):
         mark_nonzero(rows[r], rows.shape[1], size, marks)
         if (r + 1) % full == 0:
             collect(marks, size, nonzero)
-        within += changes_within(rows[r], width, size)
-        if r > 0:
-            between += changes_between(rows[r], rows[r - 1], width, size)
     collect(marks, size, nonzero)
-    return within, between
+    flat, below = rows.reshape(-1), rows[1:].reshape(-1)
+    between = changes_between(flat, below, below.shape[0] * np.int64(_WIDTH // size), size)
+    return _changes_in_rows(flat, rows.shape[1], nonzero.shape[0], size), between
+
+
+@inner_kernel
+def _changes_in_rows(flat, stride, width, size):
+    """Return what `changes_within` finds in all rows, ``stride`` uint64 each.
+
+    One loop runs over all rows at once; what it counts behind the last word of each is taken off.
+    """
+    held = np.int64(_WIDTH // size)
+    total = changes_within(flat, flat.shape[0] * held, size)
+    behind = ~((_ONE << (size * _u64((width - 1) % held))) - _ONE)
+    for i in range(stride - 1, flat.shape[0], stride):
+        after = flat[i + 1] << (_WIDTH - size) if i + 1 < flat.shape[0] else _NONE
+        change = flat[i] ^ ((flat[i] >> size) | after)
+        # The last of all words has no neighbour that the loop could have counted.
+        kept = behind if i + 1 < flat.shape[0] else behind & (_LOWEST >> size)
+        total -= np.int64(ones(change & kept))
+    return total
 
 
 @kernel
@@ -209,13 +225,13 @@ def extend_cache(fresh, start, by_position, newest, nonzero, totals):
 
 
 @inner_kernel
-def _tally_row(values, here, above, met, marks, tally):
-    """Count a row of floats; the first ``met`` words of the row above are its neighbours."""
-    width = values.shape[0]
-    round_row(values, here)
-    mark_nonzero(here, (width + 3) // 4, FLOAT, marks)
-    tally[ALONG_K] += changes_within(here, width, FLOAT)
-    tally[ALONG_M] += changes_between(here, above, met, FLOAT)
+def _tally_rows(rows, weight_nonzero, nonzero, tally):
+    """Count a moving operand of floats; nonzero int32 [k] is room. Add the steps that count."""
+    nonzero[:] = 0
+    within, between = count_words(rows, FLOAT, nonzero)
+    tally[ALONG_K] += within
+    tally[ALONG_M] += between
+    _tally_met(nonzero, rows.shape[0] * nonzero.shape[0], weight_nonzero, tally)
 
 
 @inner_kernel
@@ -250,85 +266,77 @@ def tally_step(q, shares, key_nonzero, key_totals, value_totals, value_nonzero, 
     batch, heads, _, context = shares.shape
     kv_heads = key_totals.shape[1]
     d, group = q.shape[2] // heads, heads // kv_heads
-    rows = np.zeros((2, (max(context, d) + 3) // 4), np.uint64)
-    marks = np.zeros(rows.shape[1], np.uint64)
-    nonzero = np.zeros(max(context, d), np.int32)
+    query_rows = np.zeros((group, (d + 3) // 4), np.uint64)
+    share_rows = np.zeros((group, (context + 3) // 4), np.uint64)
+    room = np.empty(max(context, d), np.int32)
     for b in range(batch):
         for h in range(kv_heads):
-            rows[:] = 0
             for j in range(group):
                 head = h * group + j
-                query = q[b, 0, head * d : (head + 1) * d]
-                met = d if j > 0 else 0
-                _tally_row(query, rows[j % 2], rows[1 - j % 2], met, marks, tally[0])
-            nonzero[:] = 0
-            collect(marks, FLOAT, nonzero[:d])
-            _tally_met(nonzero[:d], group * d, key_nonzero[b, h], tally[0])
-            rows[:] = 0
-            for j in range(group):
-                share = shares[b, h * group + j, 0]
-                met = context if j > 0 else 0
-                _tally_row(share, rows[j % 2], rows[1 - j % 2], met, marks, tally[1])
-            nonzero[:] = 0
-            collect(marks, FLOAT, nonzero[:context])
-            _tally_met(nonzero[:context], group * context, value_nonzero[b, h], tally[1])
+                round_row(q[b, 0, head * d : (head + 1) * d], query_rows[j])
+                round_row(shares[b, head, 0], share_rows[j])
+            _tally_rows(query_rows, key_nonzero[b, h], room[:d], tally[0])
+            _tally_rows(share_rows, value_nonzero[b, h], room[:context], tally[1])
             _tally_caches(key_totals[b, h], value_totals[b, h], tally)
-
-
-@inner_kernel
-def _causal_pairs(q, keys, tally):
-    """Add steps with neither operand zero where query i [P, D] meets keys 0 .. i [P, D]."""
-    d = q.shape[1]
-    rows = np.zeros((2, (d + 3) // 4), np.uint64)
-    queries, met = rows[0].view(np.uint16), rows[1].view(np.uint16)
-    seen = np.zeros(d, np.int32)
-    pairs = 0
-    for p in range(q.shape[0]):
-        round_row(q[p], rows[0])
-        round_row(keys[p], rows[1])
-        for i in range(d):
-            seen[i] += (met[i] & _HALF) != 0
-            pairs += np.int64(seen[i]) * np.int64((queries[i] & _HALF) != 0)
-    tally[PAIRS] += pairs
 
 
 @kernel
-def tally_prompt(q, keys, shares, key_totals, value_totals, value_nonzero, tally):
+def tally_prompt(q, keys, shares, key_totals, value_totals, value_nonzero, first, last, tally):
     """Add causal attention over a prompt, an instance for each head, to tally [2, TALLY].
 
     q float32 [B, P, N * D], keys float32 [B, P, K * D], shares float32 [B, N, P, P]; the rest as in
-    `tally_step`. Row i of shares counts up to column i.
+    `tally_step`. Row i of shares counts up to column i. Of all B * N heads, first .. last.
     """
-    batch, heads, positions, _ = shares.shape
-    kv_heads = key_totals.shape[1]
-    d, group = q.shape[2] // heads, heads // kv_heads
-    rows = np.zeros((2, (max(positions, d) + 3) // 4), np.uint64)
-    marks = np.zeros(rows.shape[1], np.uint64)
-    nonzero = np.zeros(max(positions, d), np.int32)
+    _, heads, positions, _ = shares.shape
+    d, group = q.shape[2] // heads, heads // key_totals.shape[1]
+    rows = np.zeros((positions, (d + 3) // 4), np.uint64)
     unpaired = np.zeros(d, np.int32)
-    for b in range(batch):
-        for head in range(heads):
-            h = head // group
-            nonzero[:] = 0
-            rows[:] = 0
-            for p in range(positions):
-                query = q[b, p, head * d : (head + 1) * d]
-                met = d if p > 0 else 0
-                _tally_row(query, rows[p % 2], rows[1 - p % 2], met, marks, tally[0])
-                if (p + 1) % _FULL_16 == 0:
-                    collect(marks, FLOAT, nonzero[:d])
-            collect(marks, FLOAT, nonzero[:d])
-            _tally_met(nonzero[:d], positions * d, unpaired, tally[0])
-            mine, theirs = slice(head * d, (head + 1) * d), slice(h * d, (h + 1) * d)
-            _causal_pairs(q[b, :, mine], keys[b, :, theirs], tally[0])
-            nonzero[:] = 0
-            rows[:] = 0
-            for p in range(positions):
-                share = shares[b, head, p, : p + 1]
-                _tally_row(share, rows[p % 2], rows[1 - p % 2], p, marks, tally[1])
-                if (p + 1) % _FULL_16 == 0:
-                    collect(marks, FLOAT, nonzero[:positions])
-            collect(marks, FLOAT, nonzero[:positions])
-            inside = positions * (positions + 1) // 2
-            _tally_met(nonzero[:positions], inside, value_nonzero[b, h], tally[1])
-            _tally_caches(key_totals[b, h], value_totals[b, h], tally)
+    room = np.empty(d, np.int32)
+    for unit in range(first, last):
+        b, head = unit // heads, unit % heads
+        h = head // group
+        for p in range(positions):
+            round_row(q[b, p, head * d : (head + 1) * d], rows[p])
+        _tally_rows(rows, unpaired, room, tally[0])
+        _tally_causal_pairs(rows, keys[b, :, h * d : (h + 1) * d], tally[0])
+        _tally_triangle(shares[b, head], value_nonzero[b, h], tally[1])
+        _tally_caches(key_totals[b, h], value_totals[b, h], tally)
+
+
+@inner_kernel
+def _tally_causal_pairs(rows, keys, tally):
+    """Add steps with neither operand zero: the query in row i meets keys 0 .. i, [P, D]."""
+    positions, d = keys.shape
+    key = np.zeros(rows.shape[1], np.uint64)
+    met = key.view(np.uint16)
+    seen = np.zeros(d, np.int32)
+    pairs = 0
+    for p in range(positions):
+        query = rows[p].view(np.uint16)
+        round_row(keys[p], key)
+        found = np.int32(0)
+        for i in range(d):
+            # The top bit of the sum says whether the word differs from zero.
+            seen[i] += np.int32(_u32(_u32(met[i] & _HALF) + _HALF) >> _SIGN)
+            found += np.int32(seen[i] * np.int32(_u32(_u32(query[i] & _HALF) + _HALF) >> _SIGN))
+        pairs += np.int64(found)
+    tally[PAIRS] += pairs
+
+
+@inner_kernel
+def _tally_triangle(shares, weight_nonzero, tally):
+    """Count rows of floats [P, P], row i up to column i, against counts of values by position."""
+    positions = shares.shape[0]
+    rows = np.zeros((2, (positions + 3) // 4), np.uint64)
+    marks = np.zeros(rows.shape[1], np.uint64)
+    nonzero = np.zeros(positions, np.int32)
+    for p in range(positions):
+        here = rows[p % 2]
+        round_row(shares[p, : p + 1], here)
+        mark_nonzero(here, p // 4 + 1, FLOAT, marks)
+        tally[ALONG_K] += changes_within(here, p + 1, FLOAT)
+        tally[ALONG_M] += changes_between(here, rows[1 - p % 2], p, FLOAT)
+        if (p + 1) % _FULL_16 == 0:
+            collect(marks, FLOAT, nonzero)
+    collect(marks, FLOAT, nonzero)
+    _tally_met(nonzero, positions * (positions + 1) // 2, weight_nonzero, tally)

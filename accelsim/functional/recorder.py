@@ -12,6 +12,7 @@ from accelsim.functional.cache_counts import CacheCounts
 from accelsim.functional.checkpoint import DenseWeight, TernaryWeight
 from accelsim.functional.count_kernels import TALLY
 from accelsim.functional.counts import WeightTally
+from accelsim.functional.threads import Threads
 from accelsim.trace import COUNT_COLUMNS, EXTREME_COLUMNS, Phase
 
 Floats = NDArray[np.float32]
@@ -62,6 +63,7 @@ class Recorder:
         names: tuple[str, ...],
         layers: int,
         *,
+        threads: Threads | None = None,
         prefixes: bool = False,
     ) -> None:
         """Start from rows whose shapes are set.
@@ -70,12 +72,14 @@ class Recorder:
             rows: ``OPERATOR_DTYPE`` [O], from ``operator_rows``.
             names: Of the rows.
             layers: Decoder layers; rows outside the layers are kept under layer 0.
+            threads: Share what is worth it.
             prefixes: Also find ``accumulator_bound`` and ``widest_prefix``, at the price of two
                 plain products for each linear.
         """
         self._rows = rows
         self._index = {name: position for position, name in enumerate(names)}
         self._layers = layers
+        self._threads = threads or Threads()
         self._prefixes = prefixes
         self._weights: dict[int, tuple[object, WeightTally]] = {}
         self._sites: dict[tuple[str, int], _Site] = {}
@@ -153,7 +157,7 @@ class Recorder:
         """
         cache = self._caches.get(layer)
         if cache is None:
-            cache = self._caches[layer] = CacheCounts(keys.shape)
+            cache = self._caches[layer] = CacheCounts(keys.shape, self._threads)
         cache.count(phase, queries, keys, values, probabilities)
 
     def rows(self) -> NDArray[np.void]:
