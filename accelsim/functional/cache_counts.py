@@ -38,64 +38,73 @@ class CacheCounts:
         """
         self._threads = threads
         batch, kv_heads, _, head_dim = shape
-        row = (batch, kv_heads, -(-head_dim // _HELD))
+        words = -(-head_dim // _HELD)
         self.tallies: dict[Phase, NDArray[np.int64]] = {}
         self._lock = Lock()
         self._positions = 0
-        self._newest = [np.zeros(row, np.uint64) for _ in range(2)]
-        self._totals = [np.zeros((batch, kv_heads, 3), np.int64) for _ in range(2)]
+        # Of keys and of values: the last position, and the running totals.
+        self._newest = np.zeros((2, batch, kv_heads, words), np.uint64)
+        self._totals = np.zeros((2, batch, kv_heads, 3), np.int64)
         self._key_nonzero = np.zeros((batch, kv_heads, head_dim), np.int32)
         self._value_nonzero = np.zeros((batch, kv_heads, 0), np.int32)
 
-    def count(
-        self, phase: Phase, queries: Floats, keys: Floats, values: Floats, shares: Floats
-    ) -> None:
-        """Add new positions, then both products of their queries with all positions.
+    def prompt(self, queries: Floats, keys: Floats, values: Floats, shares: Floats) -> None:
+        """Count the first pass, in which query i meets positions 0 .. i; an instance for each head.
 
         Args:
-            phase: Prefill is the first pass; a pass of decode has one position.
             queries: float32 [B, P, N * D].
-            keys: float32 [B, K, P, D], of the new positions.
-            values: float32 [B, K, P, D], likewise.
-            shares: float32 [B, N, P, C], zero above the diagonal.
+            keys: float32 [B, P, K * D].
+            values: float32 [B, P, K * D].
+            shares: float32 [B, N, P, P], the probabilities; zero above the diagonal.
         """
-        start, new = self._positions, keys.shape[2]
-        if (start > 0 or shares.shape[3] != new) if phase == Phase.PREFILL else new != 1:
-            raise ValueError(f"{phase.name.lower()} of {new} positions behind {start}")
-        fresh = [_by_position(keys), _by_position(values)]
-        self._make_room(start + new)
-        nonzero = (self._key_nonzero, self._value_nonzero)
-        for which in range(2):
-            count_kernels.extend_cache(
-                *(fresh[which], start, which == 1),
-                *(self._newest[which], nonzero[which], self._totals[which]),
-            )
-        self._positions += new
-        if phase not in self.tallies:
-            self.tallies[phase] = np.zeros((2, TALLY), np.int64)
-        known = (*self._totals, self._value_nonzero)
-        if phase == Phase.DECODE:
-            tally = self.tallies[phase]
-            count_kernels.tally_step(queries, shares, self._key_nonzero, *known, tally)
-            return
+        start, end = self._advance(keys.shape[1])
+        if start or shares.shape[3] != end:
+            raise ValueError(f"a prompt of {end} positions behind {start}")
+        for which, fresh, nonzero in (
+            (0, keys, self._key_nonzero),
+            (1, values, self._value_nonzero),
+        ):
+            newest, totals = self._newest[which], self._totals[which]
+            count_kernels.extend_cache(fresh, start, which == 1, newest, nonzero, totals)
+        tally = self.tallies[Phase.PREFILL] = np.zeros((2, TALLY), np.int64)
 
         def heads(first: int, last: int) -> None:
-            tally = np.zeros((2, TALLY), np.int64)
-            count_kernels.tally_prompt(queries, fresh[0], shares, *known, first, last, tally)
+            mine = np.zeros_like(tally)
+            count_kernels.tally_prompt(
+                queries, keys, shares, self._totals, self._value_nonzero, first, last, mine
+            )
             with self._lock:
-                self.tallies[phase] += tally
+                tally[:] += mine
 
-        count = shares.shape[0] * shares.shape[1]
-        self._threads.split(heads, count, _WORD_COST * (shares.size // 2 + 2 * queries.size))
+        cost = _WORD_COST * (shares.size // 2 + 2 * queries.size)
+        self._threads.split(heads, shares.shape[0] * shares.shape[1], cost)
 
-    def _make_room(self, positions: int) -> None:
+    def step(self, queries: Floats, keys: Floats, values: Floats, shares: Floats) -> None:
+        """Count a pass of one position; an instance for each KV head, whose queries share it.
+
+        Args:
+            queries: float32 [B, 1, N * D].
+            keys: float32 [B, 1, K * D], of the new position.
+            values: float32 [B, 1, K * D], likewise.
+            shares: float32 [B, N, 1, C], the probabilities.
+        """
+        if keys.shape[1] != 1:
+            raise ValueError(f"a step of {keys.shape[1]} positions")
+        start, _ = self._advance(1)
+        tally = self.tallies.get(Phase.DECODE)
+        if tally is None:
+            tally = self.tallies[Phase.DECODE] = np.zeros((2, TALLY), np.int64)
+        count_kernels.tally_step(
+            *(queries, keys, values, shares, start, self._newest, self._totals),
+            *(self._key_nonzero, self._value_nonzero, tally),
+        )
+
+    def _advance(self, new: int) -> tuple[int, int]:
+        """Make room for new positions; return how many there were and are."""
+        start, end = self._positions, self._positions + new
         room = self._value_nonzero.shape[2]
-        if positions > room:
-            left = max(positions, 2 * room) - room
+        if end > room:
+            left = max(end, 2 * room) - room
             self._value_nonzero = np.pad(self._value_nonzero, ((0, 0), (0, 0), (0, left)))
-
-
-def _by_position(heads: Floats) -> Floats:
-    """Return float32 [B, K, P, D] as [B, P, K * D]."""
-    batch, kv_heads, positions, d = heads.shape
-    return np.ascontiguousarray(heads.transpose(0, 2, 1, 3).reshape(batch, positions, kv_heads * d))
+        self._positions = end
+        return start, end

@@ -15,7 +15,7 @@ from accelsim.kernels import inner_kernel, kernel
 PAIRS, ZERO, ALONG_K, ALONG_M, SUM, WIDEST, SEEN = 0, 1, 2, 3, 4, 5, 6
 WEIGHT_NONZERO, WEIGHT_ALONG_K, WEIGHT_ALONG_N = 4, 5, 6
 TALLY = 7
-# Positions in the running totals of a cache.
+# Positions in the running totals of keys or of values.
 NONZERO, WITHIN, BETWEEN = 0, 1, 2
 
 _u32, _u64 = np.uint32, np.uint64
@@ -246,8 +246,9 @@ def _tally_met(nonzero, elements, weight_nonzero, tally):
 
 
 @inner_kernel
-def _tally_caches(keys, values, tally):
+def _tally_caches(totals, tally):
     """Add both second operands of an instance; the reduction of values runs over positions."""
+    keys, values = totals[0], totals[1]
     tally[0, WEIGHT_NONZERO] += keys[NONZERO]
     tally[0, WEIGHT_ALONG_K] += keys[WITHIN]
     tally[0, WEIGHT_ALONG_N] += keys[BETWEEN]
@@ -257,14 +258,35 @@ def _tally_caches(keys, values, tally):
 
 
 @kernel
-def tally_step(q, shares, key_nonzero, key_totals, value_totals, value_nonzero, tally):
-    """Add the attention of one position, an instance for each KV head, to tally [2, TALLY].
+def tally_floats(x, weight_nonzero, tally):
+    """Add an instance of a product of float32 x [m, k], as bfloat16, to tally int64 [TALLY]."""
+    m, k = x.shape
+    rows = np.zeros((m, (k + 3) // 4), np.uint64)
+    for row in range(m):
+        round_row(x[row], rows[row])
+    _tally_rows(rows, weight_nonzero, np.empty(k, np.int32), tally)
+    tally[SEEN] += 1
 
-    q float32 [B, 1, N * D], shares float32 [B, N, 1, C]; nonzero int32 [B, K, D] and [B, K, C or
-    more], totals int64 [B, K, 3]. Rows of tally: queries by keys, shares by values.
+
+@kernel
+def tally_words(rows, weight_nonzero, tally):
+    """Add an instance of a product whose rows are 16-bit words; the rest as `tally_floats`."""
+    nonzero = np.empty(weight_nonzero.shape[0], np.int32)
+    _tally_rows(rows, weight_nonzero, nonzero, tally)
+    tally[SEEN] += 1
+
+
+@kernel
+def tally_step(q, keys, values, shares, start, newest, totals, key_nonzero, value_nonzero, tally):
+    """Add position ``start`` to the cache and its attention, an instance for each KV head, to tally.
+
+    q float32 [B, 1, N * D], keys and values float32 [B, 1, K * D], shares float32 [B, N, 1, C],
+    tally int64 [2, TALLY]: queries by keys, shares by values. The rest as in `extend_cache`.
     """
+    extend_cache(keys, start, False, newest[0], key_nonzero, totals[0])
+    extend_cache(values, start, True, newest[1], value_nonzero, totals[1])
     batch, heads, _, context = shares.shape
-    kv_heads = key_totals.shape[1]
+    kv_heads = key_nonzero.shape[1]
     d, group = q.shape[2] // heads, heads // kv_heads
     query_rows = np.zeros((group, (d + 3) // 4), np.uint64)
     share_rows = np.zeros((group, (context + 3) // 4), np.uint64)
@@ -277,18 +299,19 @@ def tally_step(q, shares, key_nonzero, key_totals, value_totals, value_nonzero, 
                 round_row(shares[b, head, 0], share_rows[j])
             _tally_rows(query_rows, key_nonzero[b, h], room[:d], tally[0])
             _tally_rows(share_rows, value_nonzero[b, h], room[:context], tally[1])
-            _tally_caches(key_totals[b, h], value_totals[b, h], tally)
+            _tally_caches(totals[:, b, h], tally)
 
 
 @kernel
-def tally_prompt(q, keys, shares, key_totals, value_totals, value_nonzero, first, last, tally):
+def tally_prompt(q, keys, shares, totals, value_nonzero, first, last, tally):
     """Add causal attention over a prompt, an instance for each head, to tally [2, TALLY].
 
-    q float32 [B, P, N * D], keys float32 [B, P, K * D], shares float32 [B, N, P, P]; the rest as in
-    `tally_step`. Row i of shares counts up to column i. Of all B * N heads, first .. last.
+    q float32 [B, P, N * D], keys float32 [B, P, K * D], shares float32 [B, N, P, P]; row i of
+    shares counts up to column i. totals and value_nonzero come from `extend_cache`, for both
+    caches and for values. Of all B * N heads, first .. last.
     """
     _, heads, positions, _ = shares.shape
-    d, group = q.shape[2] // heads, heads // key_totals.shape[1]
+    d, group = q.shape[2] // heads, heads // totals.shape[2]
     rows = np.zeros((positions, (d + 3) // 4), np.uint64)
     unpaired = np.zeros(d, np.int32)
     room = np.empty(d, np.int32)
@@ -300,7 +323,7 @@ def tally_prompt(q, keys, shares, key_totals, value_totals, value_nonzero, first
         _tally_rows(rows, unpaired, room, tally[0])
         _tally_causal_pairs(rows, keys[b, :, h * d : (h + 1) * d], tally[0])
         _tally_triangle(shares[b, head], value_nonzero[b, h], tally[1])
-        _tally_caches(key_totals[b, h], value_totals[b, h], tally)
+        _tally_caches(totals[:, b, h], tally)
 
 
 @inner_kernel

@@ -18,6 +18,7 @@ from accelsim.functional.checkpoint import TernaryWeight
 Codes = NDArray[np.int8]
 Words = NDArray[np.uint16]
 Int32 = NDArray[np.int32]
+Tally = NDArray[np.int64]
 _CHANGES = ("zero_plus", "zero_minus", "plus_minus")
 _LANE = 8  # bytes in a uint64
 _PREFIX_OUTPUTS = 256  # unpacked at a time
@@ -31,14 +32,6 @@ class WeightTally:
         nonzero: int32 [k], non-zero elements at each position of the reduction.
         columns: Trace columns and the count of one instance.
     """
-
-    nonzero: Int32
-    columns: dict[str, int]
-
-
-@dataclass(frozen=True)
-class ActivationTally:
-    """Counts of one moving operand; fields as in ``WeightTally``."""
 
     nonzero: Int32
     columns: dict[str, int]
@@ -75,27 +68,31 @@ def tally_ternary(weight: TernaryWeight) -> WeightTally:
 
 def tally_dense(words: Words) -> WeightTally:
     """Count a second operand of 16-bit words [n, k]."""
-    nonzero, within, between = _tally_words(words)
+    words = _matrix(words, np.uint16)
+    nonzero = np.zeros(words.shape[1], np.int32)
+    rows = _whole_lanes(words).view(np.uint64)
+    within, between = count_kernels.count_words(rows, count_kernels.FLOAT, nonzero)
     columns = {
         "weight_nonzero": int(nonzero.sum(dtype=np.int64)),
-        "weight_hamming_k": within,
-        "weight_hamming_n": between,
+        "weight_hamming_k": int(within),
+        "weight_hamming_n": int(between),
     }
     return WeightTally(nonzero, columns)
 
 
-def tally_activations(words: Words) -> ActivationTally:
-    """Count a moving operand of 16-bit words [m, k]."""
-    nonzero, within, between = _tally_words(words)
-    columns = {
-        "activation_zero": words.size - int(nonzero.sum(dtype=np.int64)),
-        "activation_hamming_k": within,
-        "activation_hamming_m": between,
-    }
-    return ActivationTally(nonzero, columns)
+def tally_words(words: Words, weight_nonzero: Int32, tally: Tally) -> None:
+    """Add an instance of a product of 16-bit floats.
+
+    Args:
+        words: uint16 [m, k].
+        weight_nonzero: int32 [k], of the second operand.
+        tally: int64 [TALLY], as `count_kernels` lays it out.
+    """
+    rows = _whole_lanes(_matrix(words, np.uint16)).view(np.uint64)
+    count_kernels.tally_words(rows, weight_nonzero, tally)
 
 
-def tally_codes(codes: Codes, nonzero: Int32, moving: NDArray[np.int64]) -> None:
+def tally_codes(codes: Codes, nonzero: Int32, moving: Tally) -> None:
     """Count int8 codes [m, k] as two's complement.
 
     Args:
@@ -104,12 +101,9 @@ def tally_codes(codes: Codes, nonzero: Int32, moving: NDArray[np.int64]) -> None
         moving: int64 [TALLY], receives zeros, bits that change along k and along m, and the
             largest sum of |code| of a row, at the positions that `count_kernels` names.
     """
-    count_kernels.tally_codes(_whole_lanes(_matrix(codes, np.int8)), nonzero, moving)
-
-
-def nonzero_pairs(weights: WeightTally, activations: ActivationTally) -> int:
-    """Return steps of an [m, k] x [k, n] product with neither operand zero."""
-    return int(np.dot(weights.nonzero.astype(np.int64), activations.nonzero.astype(np.int64)))
+    if codes.shape[1] % _LANE or codes.base is not None or codes.dtype != np.int8:
+        codes = _whole_lanes(_matrix(codes, np.int8))
+    count_kernels.tally_codes(codes, nonzero, moving)
 
 
 def widest_sums(codes: Codes, weight: TernaryWeight) -> tuple[int, int]:
@@ -158,14 +152,6 @@ class LaneProfile:
             steps = packed_kernels.slowest_lanes(packed, self._weight.shape[0], *key)
             self._known[key] = int(steps)
         return self._known[key]
-
-
-def _tally_words(words: Words) -> tuple[Int32, int, int]:
-    words = _matrix(words, np.uint16)
-    nonzero = np.zeros(words.shape[1], np.int32)
-    rows = _whole_lanes(words).view(np.uint64)
-    within, between = count_kernels.count_words(rows, count_kernels.FLOAT, nonzero)
-    return nonzero, int(within), int(between)
 
 
 def _whole_lanes(matrix: NDArray[Any]) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,12 +18,14 @@ from accelsim.trace import COUNT_COLUMNS, EXTREME_COLUMNS, Phase
 
 Floats = NDArray[np.float32]
 Int64 = NDArray[np.int64]
+Weight = TernaryWeight | DenseWeight
 _COLUMN = {name: position for position, name in enumerate(COUNT_COLUMNS)}
 # The trace columns of the first entries of every tally, and of the last ones of attention.
 _MOVING = [
     _COLUMN[name]
     for name in ("both_nonzero", "activation_zero", "activation_hamming_k", "activation_hamming_m")
 ]
+_BYTE_COST = 8  # of counting a byte of weights, next to a multiply-add
 _CACHE = [_COLUMN[name] for name in ("weight_nonzero", "weight_hamming_k", "weight_hamming_n")]
 
 
@@ -53,8 +56,8 @@ class _Site:
 class Recorder:
     """Accumulates exact counts of every instance that it is shown.
 
-    Counts of a weight are taken at its first instance and multiplied by the number of instances at
-    the end; the recorder keeps the weights it has seen, so that one object stands for one weight.
+    Counts of a weight are taken once and multiplied by the number of instances at the end; the
+    recorder keeps the weights it has seen, so that one object stands for one weight.
     """
 
     def __init__(
@@ -88,6 +91,20 @@ class Recorder:
         self._latest: object = None
         self._nonzero = np.empty(0, np.int32)
         self._moving = _tally()
+
+    def count_weights(self, weights: Iterable[Weight]) -> None:
+        """Count weights before they run, together; others are counted when they first run."""
+        fresh = {id(weight): weight for weight in weights if id(weight) not in self._weights}
+        waiting = list(fresh.values())
+        tallies: dict[int, tuple[object, WeightTally]] = {}
+
+        def some(begin: int, end: int) -> None:
+            for weight in waiting[begin:end]:
+                tallies[id(weight)] = (weight, _tally_weight(weight))
+
+        size = sum(w.packed.nbytes if isinstance(w, TernaryWeight) else w.stored.nbytes for w in waiting)
+        self._threads.split(some, len(waiting), _BYTE_COST * size)
+        self._weights |= tallies
 
     def linear(
         self,
@@ -128,13 +145,11 @@ class Recorder:
             layer: Which layer.
         """
         site = self._sites.get((name, layer)) or self._open(name, layer, weight)
-        half = weight.storage == "F16"
-        moving = counts.tally_activations(
-            operands.astype(np.float16).view(np.uint16) if half else counts.bf16_words(operands)
-        )
-        pairs = counts.nonzero_pairs(site.weight, moving)
-        site.tally[: len(_MOVING)] += (pairs, *moving.columns.values())
-        site.tally[count_kernels.SEEN] += 1
+        if weight.storage == "F16":
+            words = operands.astype(np.float16).view(np.uint16)
+            counts.tally_words(words, site.weight.nonzero, site.tally)
+        else:
+            count_kernels.tally_floats(operands, site.weight.nonzero, site.tally)
 
     def attention(
         self,
@@ -158,7 +173,8 @@ class Recorder:
         cache = self._caches.get(layer)
         if cache is None:
             cache = self._caches[layer] = CacheCounts(keys.shape, self._threads)
-        cache.count(phase, queries, keys, values, probabilities)
+        count = cache.prompt if phase == Phase.PREFILL else cache.step
+        count(queries, _by_position(keys), _by_position(values), probabilities)
 
     def rows(self) -> NDArray[np.void]:
         """Return the rows with everything counted so far, ``OPERATOR_DTYPE`` [O]."""
@@ -196,18 +212,21 @@ class Recorder:
             filled[column] = table[:, position]
         return filled
 
-    def _open(self, name: str, layer: int, weight: TernaryWeight | DenseWeight) -> _Site:
-        ternary = isinstance(weight, TernaryWeight)
-        site = _Site(self._index[name], layer, self._fixed(weight), ternary)
+    def _open(self, name: str, layer: int, weight: Weight) -> _Site:
+        self.count_weights([weight])
+        tally = self._weights[id(weight)][1]
+        site = _Site(self._index[name], layer, tally, isinstance(weight, TernaryWeight))
         self._sites[name, layer] = site
         return site
 
-    def _fixed(self, weight: TernaryWeight | DenseWeight) -> WeightTally:
-        known = self._weights.get(id(weight))
-        if known is None:
-            if isinstance(weight, TernaryWeight):
-                tally = counts.tally_ternary(weight)
-            else:
-                tally = counts.tally_dense(counts.stored_words(weight.stored))
-            known = self._weights[id(weight)] = (weight, tally)
-        return known[1]
+
+def _by_position(heads: Floats) -> Floats:
+    """Return float32 [B, K, P, D] as [B, P, K * D]."""
+    batch, kv_heads, positions, d = heads.shape
+    return heads.transpose(0, 2, 1, 3).reshape(batch, positions, kv_heads * d)
+
+
+def _tally_weight(weight: Weight) -> WeightTally:
+    if isinstance(weight, TernaryWeight):
+        return counts.tally_ternary(weight)
+    return counts.tally_dense(counts.stored_words(weight.stored))

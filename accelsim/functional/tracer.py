@@ -67,6 +67,7 @@ def record_network(
     names, rows = operator_rows(shape, workload, form)
     recorder = Recorder(rows, names, shape.layers, prefixes=prefixes)
     watcher = _Watcher(recorder, network.checkpoint)
+    recorder.count_weights(network.checkpoint.linears.values())
     generate(
         network,
         tokens,
