@@ -29,15 +29,18 @@ class CacheCounts:
             probabilities by values, positions are those that `count_kernels` names.
     """
 
-    def __init__(self, shape: tuple[int, ...], threads: Threads) -> None:
-        """Start empty.
+    def __init__(self, queries: Floats, keys: Floats, shares: Floats, threads: Threads) -> None:
+        """Start empty, for operands of these widths.
 
         Args:
-            shape: [batch, kv_heads, any, head_dim] of the keys.
+            queries: float32 [B, P, N * D].
+            keys: float32 [B, P, K * D].
+            shares: float32 [B, N, P, C].
             threads: They share the heads of a prompt.
         """
         self._threads = threads
-        batch, kv_heads, _, head_dim = shape
+        batch, head_dim = len(keys), queries.shape[2] // shares.shape[1]
+        kv_heads = keys.shape[2] // head_dim
         words = -(-head_dim // _HELD)
         self.tallies: dict[Phase, NDArray[np.int64]] = {}
         self._lock = Lock()

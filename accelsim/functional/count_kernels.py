@@ -103,10 +103,10 @@ def collect(marks, size, nonzero):
 
 @kernel
 def count_words(rows, size, nonzero):
-    """Count a matrix of words, uint64 [r, w], with nonzero int32 [k] words in each row.
+    """Count a matrix of words, uint64 [r, w], with nonzero.shape[0] words in each row.
 
-    Adds the non-zero words of each column to nonzero. Returns the bits that change between
-    neighbours within rows, and within columns.
+    Adds the non-zero words of each column to nonzero, int32 [k]. Returns the bits that change
+    between neighbours within rows, and within columns.
     """
     marks = np.zeros(rows.shape[1], np.uint64)
     full = _FULL_8 if size == CODE else _FULL_16
@@ -153,6 +153,7 @@ def tally_codes(codes, nonzero, moving):
     moving[ZERO] = m * k - found
     moving[ALONG_K] = within
     moving[ALONG_M] = between
+    moving[SEEN] = 1
     largest = 0
     for row in range(m):
         total = np.int32(0)
@@ -176,12 +177,19 @@ def tally_linear(moving, nonzero, weight_nonzero, accumulators, tally):
         for i in range(accumulators.shape[1]):
             widest = max(widest, np.int32(abs(accumulators[row, i])))
     tally[PAIRS] += pairs
-    tally[ZERO] += moving[ZERO]
-    tally[ALONG_K] += moving[ALONG_K]
-    tally[ALONG_M] += moving[ALONG_M]
+    for count in (ZERO, ALONG_K, ALONG_M, SEEN):
+        tally[count] += moving[count]
     tally[SUM] = max(tally[SUM], moving[SUM])
     tally[WIDEST] = max(tally[WIDEST], np.int64(widest))
-    tally[SEEN] += 1
+
+
+@kernel
+def tally_small_linear(codes, weight_nonzero, accumulators, tally):
+    """Do what `tally_codes` and `tally_linear` do, in one call."""
+    nonzero = np.empty(weight_nonzero.shape[0], np.int32)
+    moving = np.empty(TALLY, np.int64)
+    tally_codes(codes, nonzero, moving)
+    tally_linear(moving, nonzero, weight_nonzero, accumulators, tally)
 
 
 @inner_kernel

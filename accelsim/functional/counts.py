@@ -21,6 +21,7 @@ Int32 = NDArray[np.int32]
 Tally = NDArray[np.int64]
 _CHANGES = ("zero_plus", "zero_minus", "plus_minus")
 _LANE = 8  # bytes in a uint64
+_FEW_ROWS = 4  # of codes are counted again sooner than a second call is made
 _PREFIX_OUTPUTS = 256  # unpacked at a time
 
 
@@ -92,18 +93,36 @@ def tally_words(words: Words, weight_nonzero: Int32, tally: Tally) -> None:
     count_kernels.tally_words(rows, weight_nonzero, tally)
 
 
-def tally_codes(codes: Codes, nonzero: Int32, moving: Tally) -> None:
-    """Count int8 codes [m, k] as two's complement.
+class LinearCounter:
+    """Counts instances of ternary products; linears that read one array share its counts."""
 
-    Args:
-        codes: int8 [m, k].
-        nonzero: int32 [k], receives the non-zero codes of each column.
-        moving: int64 [TALLY], receives zeros, bits that change along k and along m, and the
-            largest sum of |code| of a row, at the positions that `count_kernels` names.
-    """
-    if codes.shape[1] % _LANE or codes.base is not None or codes.dtype != np.int8:
-        codes = _whole_lanes(_matrix(codes, np.int8))
-    count_kernels.tally_codes(codes, nonzero, moving)
+    def __init__(self) -> None:
+        self._latest: Codes | None = None
+        self._nonzero = np.empty(0, np.int32)
+        self._moving = np.zeros(count_kernels.TALLY, np.int64)
+
+    def count(
+        self, codes: Codes, weight_nonzero: Int32, accumulators: Int32, tally: Tally
+    ) -> None:
+        """Add an instance.
+
+        Args:
+            codes: int8 [m, k], counted as two's complement.
+            weight_nonzero: int32 [k], of the weight.
+            accumulators: int32 [m, n], what the product gave.
+            tally: int64 [TALLY], as `count_kernels` lays it out.
+        """
+        if codes.shape[1] % _LANE == 0 and codes.base is None and len(codes) <= _FEW_ROWS:
+            count_kernels.tally_small_linear(codes, weight_nonzero, accumulators, tally)
+            return
+        if codes is not self._latest:
+            self._latest = codes
+            self._nonzero = np.empty(codes.shape[1], np.int32)
+            rows = _whole_lanes(_matrix(codes, np.int8))
+            count_kernels.tally_codes(rows, self._nonzero, self._moving)
+        count_kernels.tally_linear(
+            self._moving, self._nonzero, weight_nonzero, accumulators, tally
+        )
 
 
 def widest_sums(codes: Codes, weight: TernaryWeight) -> tuple[int, int]:

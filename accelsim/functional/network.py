@@ -39,7 +39,7 @@ class Observer(Protocol):
                 ``gemm``: int8 codes [M, k] and int32 sums [M, n], or, of a network that is not
                 ternary, float32 operands [M, k] and results [M, n];
                 ``attention``: float32 queries [B, P, N * D], keys and values of the pass's own
-                positions [B, K, P, D] and probabilities [B, N, P, C], zero above the diagonal;
+                positions [B, P, K * D] and probabilities [B, N, P, C], zero above the diagonal;
                 ``lm_head``: float32 operands [m, H] and logits [m, V].
             operands: See kind.
         """
@@ -171,8 +171,7 @@ class Network:
         a = operators.attend(q, keys, values, cache.length, heads, self._threads, kept)
         if observer is not None and kept is not None:
             name = f"model.layers.{number}.self_attn"
-            shape = (batch, count, self.config.kv_heads, self.config.head_dim)
-            k, v = (x.reshape(shape).transpose(0, 2, 1, 3) for x in (k, v))  # [B, K, P, D]
+            k, v = k.reshape(batch, count, -1), v.reshape(batch, count, -1)  # [B, P, K * D]
             observer(name, number, "attention", q, k, v, kept)
         return a
 

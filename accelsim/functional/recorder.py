@@ -12,7 +12,7 @@ from accelsim.functional import count_kernels, counts
 from accelsim.functional.cache_counts import CacheCounts
 from accelsim.functional.checkpoint import DenseWeight, TernaryWeight
 from accelsim.functional.count_kernels import TALLY
-from accelsim.functional.counts import WeightTally
+from accelsim.functional.counts import LinearCounter, WeightTally
 from accelsim.functional.threads import Threads
 from accelsim.trace import COUNT_COLUMNS, EXTREME_COLUMNS, Phase
 
@@ -87,10 +87,7 @@ class Recorder:
         self._weights: dict[int, tuple[object, WeightTally]] = {}
         self._sites: dict[tuple[str, int], _Site] = {}
         self._caches: dict[int, CacheCounts] = {}
-        # Linears that read one array share its counts.
-        self._latest: object = None
-        self._nonzero = np.empty(0, np.int32)
-        self._moving = _tally()
+        self._linears = LinearCounter()
 
     def count_weights(self, weights: Iterable[Weight]) -> None:
         """Count weights before they run, together; others are counted when they first run."""
@@ -124,13 +121,7 @@ class Recorder:
             layer: Which layer.
         """
         site = self._sites.get((name, layer)) or self._open(name, layer, weight)
-        if codes is not self._latest:
-            self._latest = codes
-            self._nonzero = np.empty(codes.shape[1], np.int32)
-            counts.tally_codes(codes, self._nonzero, self._moving)
-        count_kernels.tally_linear(
-            self._moving, self._nonzero, site.weight.nonzero, accumulators, site.tally
-        )
+        self._linears.count(codes, site.weight.nonzero, accumulators, site.tally)
         if self._prefixes:
             prefix, bound = counts.widest_sums(codes, weight)
             site.prefix, site.bound = max(site.prefix, prefix), max(site.bound, bound)
@@ -165,16 +156,16 @@ class Recorder:
         Args:
             phase: Prefill: one instance per head. Decode: one per KV head, its heads share it.
             queries: float32 [B, P, N * D].
-            keys: float32 [B, K, P, D], of these positions; those before were shown before.
-            values: float32 [B, K, P, D], likewise.
+            keys: float32 [B, P, K * D], of these positions; those before were shown before.
+            values: float32 [B, P, K * D], likewise.
             probabilities: float32 [B, N, P, C], zero above the diagonal.
             layer: Which layer.
         """
         cache = self._caches.get(layer)
         if cache is None:
-            cache = self._caches[layer] = CacheCounts(keys.shape, self._threads)
+            cache = self._caches[layer] = CacheCounts(queries, keys, probabilities, self._threads)
         count = cache.prompt if phase == Phase.PREFILL else cache.step
-        count(queries, _by_position(keys), _by_position(values), probabilities)
+        count(queries, keys, values, probabilities)
 
     def rows(self) -> NDArray[np.void]:
         """Return the rows with everything counted so far, ``OPERATOR_DTYPE`` [O]."""
@@ -218,12 +209,6 @@ class Recorder:
         site = _Site(self._index[name], layer, tally, isinstance(weight, TernaryWeight))
         self._sites[name, layer] = site
         return site
-
-
-def _by_position(heads: Floats) -> Floats:
-    """Return float32 [B, K, P, D] as [B, P, K * D]."""
-    batch, kv_heads, positions, d = heads.shape
-    return heads.transpose(0, 2, 1, 3).reshape(batch, positions, kv_heads * d)
 
 
 def _tally_weight(weight: Weight) -> WeightTally:
