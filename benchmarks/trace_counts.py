@@ -50,7 +50,8 @@ def alternate(*works: Callable[[], Any]) -> list[list[float]]:
     """Return the times of each work, one after the other in every round."""
     for work in works:
         work()  # compiles
-    return [list(times) for times in zip(*([seconds(w) for w in works] for _ in range(ROUNDS)))]
+    rounds = [[seconds(work) for work in works] for _ in range(ROUNDS)]
+    return [list(times) for times in zip(*rounds, strict=True)]
 
 
 def runs() -> dict[str, float]:

@@ -286,7 +286,7 @@ def tally_words(rows, weight_nonzero, tally):
 
 @kernel
 def tally_step(q, keys, values, shares, start, newest, totals, key_nonzero, value_nonzero, tally):
-    """Add position ``start`` to the cache and its attention, an instance for each KV head, to tally.
+    """Add position ``start`` to the cache, and its attention, an instance for each KV head.
 
     q float32 [B, 1, N * D], keys and values float32 [B, 1, K * D], shares float32 [B, N, 1, C],
     tally int64 [2, TALLY]: queries by keys, shares by values. The rest as in `extend_cache`.

@@ -101,9 +101,7 @@ class LinearCounter:
         self._nonzero = np.empty(0, np.int32)
         self._moving = np.zeros(count_kernels.TALLY, np.int64)
 
-    def count(
-        self, codes: Codes, weight_nonzero: Int32, accumulators: Int32, tally: Tally
-    ) -> None:
+    def count(self, codes: Codes, weight_nonzero: Int32, accumulators: Int32, tally: Tally) -> None:
         """Add an instance.
 
         Args:
@@ -120,9 +118,7 @@ class LinearCounter:
             self._nonzero = np.empty(codes.shape[1], np.int32)
             rows = _whole_lanes(_matrix(codes, np.int8))
             count_kernels.tally_codes(rows, self._nonzero, self._moving)
-        count_kernels.tally_linear(
-            self._moving, self._nonzero, weight_nonzero, accumulators, tally
-        )
+        count_kernels.tally_linear(self._moving, self._nonzero, weight_nonzero, accumulators, tally)
 
 
 def widest_sums(codes: Codes, weight: TernaryWeight) -> tuple[int, int]:

@@ -73,7 +73,7 @@ def _copy_row(octets, row):
 
 @inner_kernel
 def _followed(row, quarter, outputs):
-    """Return, in every byte, both bits of each field of a packed row that another output follows."""
+    """Return, in every byte, both bits of each field of a packed row with an output behind it."""
     kept = _u64(0)
     for field in range(4):
         if field * quarter + row + 1 < outputs:

@@ -99,7 +99,9 @@ class Recorder:
             for weight in waiting[begin:end]:
                 tallies[id(weight)] = (weight, _tally_weight(weight))
 
-        size = sum(w.packed.nbytes if isinstance(w, TernaryWeight) else w.stored.nbytes for w in waiting)
+        size = sum(
+            w.packed.nbytes if isinstance(w, TernaryWeight) else w.stored.nbytes for w in waiting
+        )
         self._threads.split(some, len(waiting), _BYTE_COST * size)
         self._weights |= tallies
 
