@@ -88,14 +88,11 @@ def linear(m: int, name: str) -> dict[str, float]:
     fixed = counts.tally_ternary(weight)
     tally = np.zeros(count_kernels.TALLY, np.int64)
 
-    def count() -> None:
-        moving, nonzero = np.empty(count_kernels.TALLY, np.int64), np.empty(INPUTS, np.int32)
-        counts.tally_codes(codes, nonzero, moving)
-        count_kernels.tally_linear(moving, nonzero, fixed.nonzero, sums, tally)
+    count = counts.LinearCounter().of(fixed.nonzero, tally)
 
     product, counted, once = alternate(
         lambda: operators.ternary_gemm(codes, built.weights, threads),
-        count,
+        lambda: count(codes.copy(), sums),  # a copy is not known from the round before
         lambda: counts.tally_ternary(weight),
     )
     both = [a + b for a, b in zip(product, counted, strict=True)]

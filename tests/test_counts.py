@@ -140,8 +140,9 @@ def test_a_linear_is_counted_step_by_step(m: int, n: int, k: int, seed: int) -> 
     products = x.astype(np.int64)[:, None, :] * w[None]
     sums = products.sum(axis=2).astype(np.int32)
     tally, counter = empty_tally(), LinearCounter()
+    count = counter.of(tally_ternary(weight_of(w)).nonzero, tally)
     for _ in range(2):
-        counter.count(x, tally_ternary(weight_of(w)).nonzero, sums, tally)
+        count(x, sums)
     words = x.astype(np.int16) & 0xFF
     assert tally[PAIRS] == 2 * (products != 0).sum()
     assert tally[ZERO] == 2 * (x == 0).sum()
@@ -155,7 +156,7 @@ def test_a_linear_is_counted_step_by_step(m: int, n: int, k: int, seed: int) -> 
 def test_columns_of_more_than_255_rows_are_counted() -> None:
     x = np.ones((700, 8), np.int8)
     tally = empty_tally()
-    LinearCounter().count(x, np.full(8, 3, np.int32), np.zeros((700, 4), np.int32), tally)
+    LinearCounter().of(np.full(8, 3, np.int32), tally)(x, np.zeros((700, 4), np.int32))
     assert tally[PAIRS] == 700 * 8 * 3
 
 
@@ -274,7 +275,7 @@ def test_a_cache_that_grows_counts_like_the_whole_context(
 ) -> None:
     case = Attention(seed, prompt, steps, batch, kv, group, d)
     operands = case.parts(0, prompt)
-    cache = CacheCounts(*operands[:2], case.shares[0], Threads(threads))
+    cache = CacheCounts(Threads(threads))
     cache.prompt(*operands, case.shares[0])
     assert cache.tallies[Phase.PREFILL].tolist() == case.wanted_prompt().tolist()
     wanted = np.zeros((2, TALLY), np.int64)
@@ -287,7 +288,9 @@ def test_a_cache_that_grows_counts_like_the_whole_context(
 def test_a_second_prompt_and_a_long_step_are_refused() -> None:
     case = Attention(0, 3, 2, 1, 1, 1, 2)
     operands = case.parts(0, 3)
-    cache = CacheCounts(*operands[:2], case.shares[0], Threads(1))
+    cache = CacheCounts(Threads(1))
+    with pytest.raises(ValueError, match="behind 0"):
+        cache.step(*case.parts(3, 4), case.shares[1])
     cache.prompt(*operands, case.shares[0])
     with pytest.raises(ValueError, match="behind 3"):
         cache.prompt(*operands, case.shares[0])

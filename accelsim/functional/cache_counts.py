@@ -29,24 +29,17 @@ class CacheCounts:
             probabilities by values, positions are those that `count_kernels` names.
     """
 
-    def __init__(self, queries: Floats, keys: Floats, shares: Floats, threads: Threads) -> None:
-        """Start empty, for operands of these widths.
-
-        Args:
-            queries: float32 [B, P, N * D].
-            keys: float32 [B, P, K * D].
-            shares: float32 [B, N, P, C].
-            threads: They share the heads of a prompt.
-        """
+    def __init__(self, threads: Threads) -> None:
+        """Start empty; ``threads`` share the heads of a prompt."""
         self._threads = threads
-        batch, head_dim = len(keys), queries.shape[2] // shares.shape[1]
-        kv_heads = keys.shape[2] // head_dim
-        words = -(-head_dim // _HELD)
-        self.tallies: dict[Phase, NDArray[np.int64]] = {}
         self._lock = Lock()
+        self.tallies: dict[Phase, NDArray[np.int64]] = {}
+        self._resize(0, 0, 0)
+
+    def _resize(self, batch: int, kv_heads: int, head_dim: int) -> None:
         self._positions = 0
         # Of keys and of values: the last position, and the running totals.
-        self._newest = np.zeros((2, batch, kv_heads, words), np.uint64)
+        self._newest = np.zeros((2, batch, kv_heads, -(-head_dim // _HELD)), np.uint64)
         self._totals = np.zeros((2, batch, kv_heads, 3), np.int64)
         self._key_nonzero = np.zeros((batch, kv_heads, head_dim), np.int32)
         self._value_nonzero = np.zeros((batch, kv_heads, 0), np.int32)
@@ -60,9 +53,11 @@ class CacheCounts:
             values: float32 [B, P, K * D].
             shares: float32 [B, N, P, P], the probabilities; zero above the diagonal.
         """
-        start, end = self._advance(keys.shape[1])
-        if start or shares.shape[3] != end:
-            raise ValueError(f"a prompt of {end} positions behind {start}")
+        if self._positions or shares.shape[3] != keys.shape[1]:
+            raise ValueError(f"a prompt of {keys.shape[1]} positions behind {self._positions}")
+        head_dim = queries.shape[2] // shares.shape[1]
+        self._resize(len(keys), keys.shape[2] // head_dim, head_dim)
+        start = self._advance(keys.shape[1])
         for which, fresh, nonzero in (
             (0, keys, self._key_nonzero),
             (1, values, self._value_nonzero),
@@ -91,9 +86,9 @@ class CacheCounts:
             values: float32 [B, 1, K * D], likewise.
             shares: float32 [B, N, 1, C], the probabilities.
         """
-        if keys.shape[1] != 1:
-            raise ValueError(f"a step of {keys.shape[1]} positions")
-        start, _ = self._advance(1)
+        if keys.shape[1] != 1 or not self._positions:
+            raise ValueError(f"a step of {keys.shape[1]} positions behind {self._positions}")
+        start = self._advance(1)
         tally = self.tallies.get(Phase.DECODE)
         if tally is None:
             tally = self.tallies[Phase.DECODE] = np.zeros((2, TALLY), np.int64)
@@ -102,12 +97,12 @@ class CacheCounts:
             *(self._key_nonzero, self._value_nonzero, tally),
         )
 
-    def _advance(self, new: int) -> tuple[int, int]:
-        """Make room for new positions; return how many there were and are."""
+    def _advance(self, new: int) -> int:
+        """Make room for new positions; return how many there were."""
         start, end = self._positions, self._positions + new
         room = self._value_nonzero.shape[2]
         if end > room:
             left = max(end, 2 * room) - room
             self._value_nonzero = np.pad(self._value_nonzero, ((0, 0), (0, 0), (0, left)))
         self._positions = end
-        return start, end
+        return start

@@ -6,6 +6,7 @@ alone: the sum over k of nonzero_weights[k] * nonzero_activations[k].
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,24 +102,33 @@ class LinearCounter:
         self._nonzero = np.empty(0, np.int32)
         self._moving = np.zeros(count_kernels.TALLY, np.int64)
 
-    def count(self, codes: Codes, weight_nonzero: Int32, accumulators: Int32, tally: Tally) -> None:
-        """Add an instance.
+    def of(self, weight_nonzero: Int32, tally: Tally) -> Callable[[Codes, Int32], None]:
+        """Return what adds an instance of one linear: codes int8 [m, k], sums int32 [m, n].
+
+        Codes are counted as two's complement.
 
         Args:
-            codes: int8 [m, k], counted as two's complement.
             weight_nonzero: int32 [k], of the weight.
-            accumulators: int32 [m, n], what the product gave.
             tally: int64 [TALLY], as `count_kernels` lays it out.
         """
-        if codes.shape[1] % _LANE == 0 and codes.base is None and len(codes) <= _FEW_ROWS:
-            count_kernels.tally_small_linear(codes, weight_nonzero, accumulators, tally)
-            return
+        whole = weight_nonzero.shape[0] % _LANE == 0
+        count_small = count_kernels.tally_small_linear
+
+        def count(codes: Codes, sums: Int32) -> None:
+            if whole and codes.shape[0] <= _FEW_ROWS and codes.base is None:
+                count_small(codes, weight_nonzero, sums, tally)
+                return
+            self._read(codes)
+            count_kernels.tally_linear(self._moving, self._nonzero, weight_nonzero, sums, tally)
+
+        return count
+
+    def _read(self, codes: Codes) -> None:
         if codes is not self._latest:
             self._latest = codes
             self._nonzero = np.empty(codes.shape[1], np.int32)
             rows = _whole_lanes(_matrix(codes, np.int8))
             count_kernels.tally_codes(rows, self._nonzero, self._moving)
-        count_kernels.tally_linear(self._moving, self._nonzero, weight_nonzero, accumulators, tally)
 
 
 def widest_sums(codes: Codes, weight: TernaryWeight) -> tuple[int, int]:

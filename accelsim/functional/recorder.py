@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +17,9 @@ from accelsim.trace import COUNT_COLUMNS, EXTREME_COLUMNS, Phase
 
 Floats = NDArray[np.float32]
 Int64 = NDArray[np.int64]
+Codes = NDArray[np.int8]
 Weight = TernaryWeight | DenseWeight
+Counter = Callable[..., None]
 _COLUMN = {name: position for position, name in enumerate(COUNT_COLUMNS)}
 # The trace columns of the first entries of every tally, and of the last ones of attention.
 _MOVING = [
@@ -29,25 +30,34 @@ _BYTE_COST = 8  # of counting a byte of weights, next to a multiply-add
 _CACHE = [_COLUMN[name] for name in ("weight_nonzero", "weight_hamming_k", "weight_hamming_n")]
 
 
-def _tally() -> Int64:
-    return np.zeros(TALLY, np.int64)
-
-
-@dataclass
 class _Site:
-    """A linear of one layer in one phase: counts of its weight, and the tally of its instances."""
+    """A linear of one layer in one phase: the counts of its weight and of all its instances."""
 
-    row: int
-    layer: int
-    weight: WeightTally
-    ternary: bool
-    tally: Int64 = field(default_factory=_tally)
-    bound: int = -1
-    prefix: int = -1
+    def __init__(self, row: int, layer: int, weight: Weight, counted: WeightTally) -> None:
+        self.row = row
+        self.layer = layer
+        self.weight = weight
+        self.columns = counted.columns
+        self.nonzero = counted.nonzero
+        self.tally = np.zeros(TALLY, np.int64)
+        self.bound = self.prefix = -1
+
+    def count_floats(self, operands: Floats, _: Floats) -> None:
+        """Count operands [m, k] as binary16 where the weight is, else as bfloat16."""
+        if isinstance(self.weight, DenseWeight) and self.weight.storage == "F16":
+            words = operands.astype(np.float16).view(np.uint16)
+            counts.tally_words(words, self.nonzero, self.tally)
+        else:
+            count_kernels.tally_floats(operands, self.nonzero, self.tally)
+
+    def find_widest(self, codes: Codes, weight: TernaryWeight) -> None:
+        """Do the plain products that bound sums."""
+        prefix, bound = counts.widest_sums(codes, weight)
+        self.prefix, self.bound = max(self.prefix, prefix), max(self.bound, bound)
 
     def extremes(self) -> tuple[int, int, int, int]:
         """Return what was largest, in the order of ``EXTREME_COLUMNS``."""
-        if not self.ternary:
+        if not isinstance(self.weight, TernaryWeight):
             return -1, -1, -1, -1
         widest, largest = self.tally[count_kernels.WIDEST], self.tally[count_kernels.SUM]
         return int(widest), int(largest), self.bound, self.prefix
@@ -85,7 +95,7 @@ class Recorder:
         self._threads = threads or Threads()
         self._prefixes = prefixes
         self._weights: dict[int, tuple[object, WeightTally]] = {}
-        self._sites: dict[tuple[str, int], _Site] = {}
+        self._sites: list[_Site] = []
         self._caches: dict[int, CacheCounts] = {}
         self._linears = LinearCounter()
 
@@ -105,75 +115,50 @@ class Recorder:
         self._threads.split(some, len(waiting), _BYTE_COST * size)
         self._weights |= tallies
 
-    def linear(
-        self,
-        name: str,
-        codes: NDArray[np.int8],
-        weight: TernaryWeight,
-        accumulators: NDArray[np.int32],
-        layer: int = 0,
-    ) -> None:
-        """Count an instance of a ternary linear.
+    def linear(self, name: str, weight: Weight, layer: int = 0) -> Counter:
+        """Return what counts an instance of a linear, given its operands and its results.
+
+        Of a ternary linear these are int8 codes [m, k] and int32 sums [m, n], of another float32
+        operands [m, k].
 
         Args:
             name: Of the row, with its phase.
-            codes: int8 [m, k].
-            weight: Ternary [n, k].
-            accumulators: int32 [m, n], what the product gave.
+            weight: [n, k].
             layer: Which layer.
         """
-        site = self._sites.get((name, layer)) or self._open(name, layer, weight)
-        self._linears.count(codes, site.weight.nonzero, accumulators, site.tally)
-        if self._prefixes:
-            prefix, bound = counts.widest_sums(codes, weight)
-            site.prefix, site.bound = max(site.prefix, prefix), max(site.bound, bound)
+        self.count_weights([weight])
+        counted = self._weights[id(weight)][1]
+        site = _Site(self._index[name], layer, weight, counted)
+        self._sites.append(site)
+        if not isinstance(weight, TernaryWeight):
+            return site.count_floats
+        count = self._linears.of(site.nonzero, site.tally)
+        if not self._prefixes:
+            return count
 
-    def dense(self, name: str, operands: Floats, weight: DenseWeight, layer: int = 0) -> None:
-        """Count an instance of a product of 16-bit floats.
+        def count_and_bound(codes: Codes, sums: NDArray[np.int32]) -> None:
+            count(codes, sums)
+            site.find_widest(codes, weight)
 
-        Args:
-            name: Of the row, with its phase.
-            operands: float32 [m, k]; counted as binary16 where the weight is, else as bfloat16.
-            weight: Floats [n, k].
-            layer: Which layer.
-        """
-        site = self._sites.get((name, layer)) or self._open(name, layer, weight)
-        if weight.storage == "F16":
-            words = operands.astype(np.float16).view(np.uint16)
-            counts.tally_words(words, site.weight.nonzero, site.tally)
-        else:
-            count_kernels.tally_floats(operands, site.weight.nonzero, site.tally)
+        return count_and_bound
 
-    def attention(
-        self,
-        phase: Phase,
-        queries: Floats,
-        keys: Floats,
-        values: Floats,
-        probabilities: Floats,
-        layer: int = 0,
-    ) -> None:
-        """Count both products of attention, as bfloat16, over the pairs that causality leaves.
+    def attention(self, phase: Phase, layer: int = 0) -> Counter:
+        """Return what counts both products of attention, over the pairs that causality leaves.
+
+        Their operands are those of `CacheCounts.prompt` or `CacheCounts.step`.
 
         Args:
             phase: Prefill: one instance per head. Decode: one per KV head, its heads share it.
-            queries: float32 [B, P, N * D].
-            keys: float32 [B, P, K * D], of these positions; those before were shown before.
-            values: float32 [B, P, K * D], likewise.
-            probabilities: float32 [B, N, P, C], zero above the diagonal.
             layer: Which layer.
         """
-        cache = self._caches.get(layer)
-        if cache is None:
-            cache = self._caches[layer] = CacheCounts(queries, keys, probabilities, self._threads)
-        count = cache.prompt if phase == Phase.PREFILL else cache.step
-        count(queries, keys, values, probabilities)
+        cache = self._caches.setdefault(layer, CacheCounts(self._threads))
+        return cache.prompt if phase == Phase.PREFILL else cache.step
 
     def rows(self) -> NDArray[np.void]:
         """Return the rows with everything counted so far, ``OPERATOR_DTYPE`` [O]."""
         filled = self._with_counts(self._table().sum(axis=0))
         extremes = np.full((len(filled), len(EXTREME_COLUMNS)), -1, np.int64)
-        for site in self._sites.values():
+        for site in self._sites:
             np.maximum(extremes[site.row], site.extremes(), out=extremes[site.row])
         for position, column in enumerate(EXTREME_COLUMNS):
             filled[column] = extremes[:, position]
@@ -186,11 +171,11 @@ class Recorder:
     def _table(self) -> Int64:
         """Return all counts, int64 [layers, rows, ``COUNT_COLUMNS``]."""
         table = np.zeros((self._layers, len(self._index), len(COUNT_COLUMNS)), np.int64)
-        for site in self._sites.values():
+        for site in self._sites:
             row = table[site.layer, site.row]
             row[_MOVING] = site.tally[: len(_MOVING)]
             seen = int(site.tally[count_kernels.SEEN])
-            for column, count in site.weight.columns.items():
+            for column, count in site.columns.items():
                 row[_COLUMN[column]] = seen * count
         for layer, cache in self._caches.items():
             for phase, tally in cache.tallies.items():
@@ -204,13 +189,6 @@ class Recorder:
         for column, position in _COLUMN.items():
             filled[column] = table[:, position]
         return filled
-
-    def _open(self, name: str, layer: int, weight: Weight) -> _Site:
-        self.count_weights([weight])
-        tally = self._weights[id(weight)][1]
-        site = _Site(self._index[name], layer, tally, isinstance(weight, TernaryWeight))
-        self._sites[name, layer] = site
-        return site
 
 
 def _tally_weight(weight: Weight) -> WeightTally:

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from accelsim.errors import UserError
-from accelsim.functional.checkpoint import EMBEDDING, LM_HEAD, Checkpoint, TernaryWeight
+from accelsim.functional.checkpoint import EMBEDDING, LM_HEAD, Checkpoint
 from accelsim.functional.checkpoint_config import shape_of
 from accelsim.functional.generate import generate
 from accelsim.functional.network import Network
 from accelsim.functional.operator_rows import footprint, operator_rows, trace_form
 from accelsim.functional.opportunities import zero_fraction
-from accelsim.functional.recorder import Recorder
+from accelsim.functional.recorder import Counter, Recorder
 from accelsim.trace import Phase, Trace, WeightSource, Workload
 
 
@@ -102,33 +102,30 @@ class _Watcher:
         self._recorder = recorder
         self._checkpoint = checkpoint
         self._phase = Phase.PREFILL
-        self._names: dict[str, str] = {}
+        self._counters: dict[str, Counter] = {}
 
     def start_pass(self, number: int) -> None:
         phase = Phase.DECODE if number else Phase.PREFILL
         if phase != self._phase:
             self._phase = phase
-            self._names.clear()
+            self._counters.clear()
 
     def __call__(self, name: str, layer: int, kind: str, *operands: NDArray[Any]) -> None:
-        if kind == "attention":
-            q, k, v, probabilities = operands
-            self._recorder.attention(self._phase, q, k, v, probabilities, layer)
-        elif kind == "lm_head":
-            tensor = EMBEDDING if self._checkpoint.config.tie_embeddings else LM_HEAD
-            head = f"{self._phase.name.lower()}/lm_head"
-            self._recorder.dense(head, operands[0], self._checkpoint.dense[tensor])
-        else:
-            row = self._names.get(name) or self._row(name)
-            weight = self._checkpoint.linears[name]
-            if isinstance(weight, TernaryWeight):
-                self._recorder.linear(row, operands[0], weight, operands[1], layer)
-            else:
-                self._recorder.dense(row, operands[0], weight, layer)
+        counter = self._counters.get(name)
+        if counter is None:
+            counter = self._counters[name] = self._open(name, layer, kind)
+        counter(*operands)
 
-    def _row(self, name: str) -> str:
-        row = self._names[name] = f"{self._phase.name.lower()}/{name.rpartition('.')[2]}"
-        return row
+    def _open(self, name: str, layer: int, kind: str) -> Counter:
+        """Return what counts the product of this name in this phase."""
+        if kind == "attention":
+            return self._recorder.attention(self._phase, layer)
+        prefix = self._phase.name.lower()
+        if kind == "lm_head":
+            tensor = EMBEDDING if self._checkpoint.config.tie_embeddings else LM_HEAD
+            return self._recorder.linear(f"{prefix}/lm_head", self._checkpoint.dense[tensor])
+        row = f"{prefix}/{name.rpartition('.')[2]}"
+        return self._recorder.linear(row, self._checkpoint.linears[name], layer)
 
 
 def _check_tokens(tokens: NDArray[Any], workload: Workload) -> NDArray[Any]:
