@@ -108,7 +108,12 @@ def count_words(rows, size, nonzero):
     Adds the non-zero words of each column to nonzero, int32 [k]. Returns the bits that change
     between neighbours within rows, and within columns.
     """
-    marks = np.zeros(rows.shape[1], np.uint64)
+    return _count_rows(rows, size, nonzero, np.zeros(rows.shape[1], np.uint64))
+
+
+@inner_kernel
+def _count_rows(rows, size, nonzero, marks):
+    """Do what `count_words` does; marks, a uint64 for each of a row, are zero before and after."""
     full = _FULL_8 if size == CODE else _FULL_16
     for r in range(rows.shape[0]):
         mark_nonzero(rows[r], rows.shape[1], size, marks)
@@ -201,6 +206,12 @@ def round_row(values, row):
         words[i] = _u32(_u32(bits[i] + _HALF) + _u32((bits[i] >> _SHIFT) & _UNIT)) >> _SHIFT
 
 
+@inner_kernel
+def _is_nonzero(word):
+    """Return 1 where a 16-bit float differs from zero: the top bit of a sum says so."""
+    return np.int32(_u32(_u32(word & _HALF) + _HALF) >> _SIGN)
+
+
 @kernel
 def extend_cache(fresh, start, by_position, newest, nonzero, totals):
     """Count positions start, start + 1, ... of keys or values, float32 [B, P, K * D].
@@ -217,26 +228,30 @@ def extend_cache(fresh, start, by_position, newest, nonzero, totals):
         for h in range(heads):
             for p in range(fresh.shape[1]):
                 round_row(fresh[b, p, h * d : (h + 1) * d], row)
-                found = 0
+                found = np.int32(0)
                 for i in range(d):
-                    mark = (words[i] & _HALF) != 0
-                    found += mark
-                    if not by_position:
-                        nonzero[b, h, i] += mark
+                    found += _is_nonzero(words[i])
                 if by_position:
                     nonzero[b, h, start + p] = found
+                else:
+                    for i in range(d):
+                        nonzero[b, h, i] += _is_nonzero(words[i])
                 totals[b, h, NONZERO] += found
                 totals[b, h, WITHIN] += changes_within(row, d, FLOAT)
                 if start + p > 0:
                     totals[b, h, BETWEEN] += changes_between(row, newest[b, h], d, FLOAT)
-                newest[b, h] = row
+                for i in range(room):
+                    newest[b, h, i] = row[i]
 
 
 @inner_kernel
-def _tally_rows(rows, weight_nonzero, nonzero, tally):
-    """Count a moving operand of floats; nonzero int32 [k] is room. Add the steps that count."""
+def _tally_rows(rows, weight_nonzero, nonzero, marks, tally):
+    """Count a moving operand of floats and the steps that count.
+
+    nonzero int32 [k] is room, as are marks, see `_count_rows`.
+    """
     nonzero[:] = 0
-    within, between = count_words(rows, FLOAT, nonzero)
+    within, between = _count_rows(rows, FLOAT, nonzero, marks)
     tally[ALONG_K] += within
     tally[ALONG_M] += between
     _tally_met(nonzero, rows.shape[0] * nonzero.shape[0], weight_nonzero, tally)
@@ -272,7 +287,8 @@ def tally_floats(x, weight_nonzero, tally):
     rows = np.zeros((m, (k + 3) // 4), np.uint64)
     for row in range(m):
         round_row(x[row], rows[row])
-    _tally_rows(rows, weight_nonzero, np.empty(k, np.int32), tally)
+    marks = np.zeros(rows.shape[1], np.uint64)
+    _tally_rows(rows, weight_nonzero, np.empty(k, np.int32), marks, tally)
     tally[SEEN] += 1
 
 
@@ -280,7 +296,8 @@ def tally_floats(x, weight_nonzero, tally):
 def tally_words(rows, weight_nonzero, tally):
     """Add an instance of a product whose rows are 16-bit words; the rest as `tally_floats`."""
     nonzero = np.empty(weight_nonzero.shape[0], np.int32)
-    _tally_rows(rows, weight_nonzero, nonzero, tally)
+    marks = np.zeros(rows.shape[1], np.uint64)
+    _tally_rows(rows, weight_nonzero, nonzero, marks, tally)
     tally[SEEN] += 1
 
 
@@ -299,14 +316,16 @@ def tally_step(q, keys, values, shares, start, newest, totals, key_nonzero, valu
     query_rows = np.zeros((group, (d + 3) // 4), np.uint64)
     share_rows = np.zeros((group, (context + 3) // 4), np.uint64)
     room = np.empty(max(context, d), np.int32)
+    marks = np.zeros((max(context, d) + 3) // 4, np.uint64)
     for b in range(batch):
         for h in range(kv_heads):
             for j in range(group):
                 head = h * group + j
                 round_row(q[b, 0, head * d : (head + 1) * d], query_rows[j])
                 round_row(shares[b, head, 0], share_rows[j])
-            _tally_rows(query_rows, key_nonzero[b, h], room[:d], tally[0])
-            _tally_rows(share_rows, value_nonzero[b, h], room[:context], tally[1])
+            query_marks, share_marks = marks[: (d + 3) // 4], marks[: (context + 3) // 4]
+            _tally_rows(query_rows, key_nonzero[b, h], room[:d], query_marks, tally[0])
+            _tally_rows(share_rows, value_nonzero[b, h], room[:context], share_marks, tally[1])
             _tally_caches(totals[:, b, h], tally)
 
 
@@ -323,12 +342,13 @@ def tally_prompt(q, keys, shares, totals, value_nonzero, first, last, tally):
     rows = np.zeros((positions, (d + 3) // 4), np.uint64)
     unpaired = np.zeros(d, np.int32)
     room = np.empty(d, np.int32)
+    marks = np.zeros(rows.shape[1], np.uint64)
     for unit in range(first, last):
         b, head = unit // heads, unit % heads
         h = head // group
         for p in range(positions):
             round_row(q[b, p, head * d : (head + 1) * d], rows[p])
-        _tally_rows(rows, unpaired, room, tally[0])
+        _tally_rows(rows, unpaired, room, marks, tally[0])
         _tally_causal_pairs(rows, keys[b, :, h * d : (h + 1) * d], tally[0])
         _tally_triangle(shares[b, head], value_nonzero[b, h], tally[1])
         _tally_caches(totals[:, b, h], tally)
@@ -347,9 +367,8 @@ def _tally_causal_pairs(rows, keys, tally):
         round_row(keys[p], key)
         found = np.int32(0)
         for i in range(d):
-            # The top bit of the sum says whether the word differs from zero.
-            seen[i] += np.int32(_u32(_u32(met[i] & _HALF) + _HALF) >> _SIGN)
-            found += np.int32(seen[i] * np.int32(_u32(_u32(query[i] & _HALF) + _HALF) >> _SIGN))
+            seen[i] += _is_nonzero(met[i])
+            found += np.int32(seen[i] * _is_nonzero(query[i]))
         pairs += np.int64(found)
     tally[PAIRS] += pairs
 
