@@ -189,6 +189,9 @@ class NetworkConfig(Schema):
     kv_heads: int = Field(ge=1, le=1024)
     head_dim: Dimension
     gated: bool = Field(True, description="gate and up projection; false: one up projection")
+    activation: Literal["relu2", "silu"] = Field(
+        "relu2", description="of the gate: relu(gate)^2 * up, or silu(gate) * up"
+    )
     sub_norms: bool = Field(False, description="norms before the o and down projections")
     tie_embeddings: bool = True
     max_positions: Dimension

@@ -27,7 +27,7 @@ import numpy.typing as npt
 from accelsim.errors import UserError
 from accelsim.files import write_whole
 
-TRACE_VERSION = 1
+TRACE_VERSION = 2
 MAX_TRACE_BYTES = 1 << 26  # unpacked; a trace of a large network takes some hundred KB
 
 
@@ -50,11 +50,12 @@ class Kind(IntEnum):
     KV_APPEND = 6  # m x n values appended to the cache
     SOFTMAX = 7  # m rows of n (causal: row i has i + 1)
     RELU2_GATE = 8  # m x n: relu(gate)^2 * up
-    RESIDUAL = 9  # m x n: a + b
-    GEMM = 10  # a linear layer
-    ATTENTION_QK = 11  # m queries of k against n keys
-    ATTENTION_AV = 12  # m rows of k probabilities against n value columns
-    LM_HEAD = 13
+    SILU_GATE = 9  # m x n: silu(gate) * up
+    RESIDUAL = 10  # m x n: a + b
+    GEMM = 11  # a linear layer
+    ATTENTION_QK = 12  # m queries of k against n keys
+    ATTENTION_AV = 13  # m rows of k probabilities against n value columns
+    LM_HEAD = 14
 
 
 class Stationary(IntEnum):
@@ -115,6 +116,7 @@ COUNT_COLUMNS = (
 # Largest over all instances; -1 where it was not observed.
 EXTREME_COLUMNS = (
     "widest_accumulator",  # |final sum|
+    "activation_sum",  # sum over k of |x| of a token: no weights can make a sum larger
     "accumulator_bound",  # sum |x * w|, no order of addition can exceed it
     "widest_prefix",  # |prefix sum| in ascending k
 )

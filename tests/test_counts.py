@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from checkpoint_factory import bfloat16_bits, pack
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from accelsim.functional.cache_counts import CacheCounts
 from accelsim.functional.checkpoint import TernaryWeight
+from accelsim.functional.count_kernels import (
+    ALONG_K,
+    ALONG_M,
+    PAIRS,
+    SEEN,
+    SUM,
+    TALLY,
+    WEIGHT_ALONG_K,
+    WEIGHT_ALONG_N,
+    WEIGHT_NONZERO,
+    WIDEST,
+    ZERO,
+    tally_floats,
+)
 from accelsim.functional.counts import (
     LaneProfile,
-    accumulator_bound,
+    LinearCounter,
     bf16_words,
-    causal_nonzero_pairs,
-    code_words,
-    lay_out_magnitudes,
-    nonzero_pairs,
     stored_words,
-    tally_activations,
     tally_dense,
     tally_ternary,
-    widest_prefix,
+    tally_words,
+    widest_sums,
 )
 from accelsim.functional.threads import Threads
+from accelsim.trace import Phase
 
 SIZES = st.integers(1, 12)
 SEEDS = st.integers(0, 1 << 20)
@@ -50,8 +64,25 @@ def bits_of(x: np.ndarray) -> np.ndarray:
     return x.view(np.uint32).astype(np.int64)
 
 
-def magnitudes_of(weights: np.ndarray) -> np.ndarray:
-    return lay_out_magnitudes(TernaryWeight(pack(weights), np.float32(1)))
+@dataclass(frozen=True)
+class Packed(TernaryWeight):
+    """A ternary weight whose outputs need not fill its last packed rows."""
+
+    rows: int = 0
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.rows, self.packed.shape[1]
+
+
+def weight_of(weights: np.ndarray) -> Packed:
+    """Pack ternary [n, k]; rows up to a multiple of four hold zeros."""
+    full = np.pad(weights, ((0, -len(weights) % 4), (0, 0)))
+    return Packed(pack(full), np.float32(1), len(weights))
+
+
+def empty_tally() -> np.ndarray:
+    return np.zeros(TALLY, np.int64)
 
 
 def changes(first: np.ndarray, second: np.ndarray) -> tuple[int, int, int]:
@@ -69,11 +100,11 @@ def flipped(first: np.ndarray, second: np.ndarray) -> int:
     )
 
 
-@given(n=SIZES, k=SIZES, seed=SEEDS)
+@given(n=st.integers(1, 300), k=st.integers(1, 40), seed=SEEDS)
 @checked
 def test_ternary_weights_are_counted_one_by_one(n: int, k: int, seed: int) -> None:
     w = ternary(np.random.default_rng(seed), n, k)
-    tally = tally_ternary(w)
+    tally = tally_ternary(weight_of(w))
     assert tally.nonzero.tolist() == (w != 0).sum(axis=0).tolist()
     along_k, along_n = changes(w[:, 1:], w[:, :-1]), changes(w[1:], w[:-1])
     assert tally.columns == {
@@ -89,33 +120,52 @@ def test_ternary_weights_are_counted_one_by_one(n: int, k: int, seed: int) -> No
     }
 
 
-@given(m=SIZES, n=SIZES, k=SIZES, seed=SEEDS)
+def test_weights_may_lie_at_any_byte_and_be_read_only() -> None:
+    w = ternary(np.random.default_rng(0), 20, 24)
+    packed = pack(w)
+    room = np.zeros(packed.size + 3, np.uint8)
+    room[3:] = packed.ravel()
+    moved = room[3:].reshape(packed.shape)
+    moved.flags.writeable = False
+    assert tally_ternary(Packed(moved, np.float32(1), 20)).columns == (
+        tally_ternary(weight_of(w)).columns
+    )
+
+
+@given(m=SIZES, n=SIZES, k=st.integers(1, 40), seed=SEEDS)
 @checked
-def test_steps_with_both_operands_non_zero_are_exact(m: int, n: int, k: int, seed: int) -> None:
+def test_a_linear_is_counted_step_by_step(m: int, n: int, k: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     x, w = sparse_codes(rng, m, k), ternary(rng, n, k)
-    found = nonzero_pairs(tally_ternary(w), tally_activations(code_words(x)))
-    assert found == ((x != 0)[:, None, :] & (w != 0)[None]).sum()
-
-
-@given(m=SIZES, k=SIZES, seed=SEEDS)
-@checked
-def test_codes_toggle_as_two_complement(m: int, k: int, seed: int) -> None:
-    x = sparse_codes(np.random.default_rng(seed), m, k)
+    products = x.astype(np.int64)[:, None, :] * w[None]
+    sums = products.sum(axis=2).astype(np.int32)
+    tally, counter = empty_tally(), LinearCounter()
+    count = counter.of(tally_ternary(weight_of(w)).nonzero, tally)
+    for _ in range(2):
+        count(x, sums)
     words = x.astype(np.int16) & 0xFF
-    assert tally_activations(code_words(x)).columns == {
-        "activation_zero": (x == 0).sum(),
-        "activation_hamming_k": flipped(words[:, 1:], words[:, :-1]),
-        "activation_hamming_m": flipped(words[1:], words[:-1]),
-    }
+    assert tally[PAIRS] == 2 * (products != 0).sum()
+    assert tally[ZERO] == 2 * (x == 0).sum()
+    assert tally[ALONG_K] == 2 * flipped(words[:, 1:], words[:, :-1])
+    assert tally[ALONG_M] == 2 * flipped(words[1:], words[:-1])
+    assert tally[SUM] == np.abs(x.astype(int)).sum(axis=1).max()
+    assert tally[WIDEST] == np.abs(sums).max()
+    assert tally[SEEN] == 2
 
 
-@given(n=SIZES, k=SIZES, seed=SEEDS, first=st.booleans())
+def test_columns_of_more_than_255_rows_are_counted() -> None:
+    x = np.ones((700, 8), np.int8)
+    tally = empty_tally()
+    LinearCounter().of(np.full(8, 3, np.int32), tally)(x, np.zeros((700, 4), np.int32))
+    assert tally[PAIRS] == 700 * 8 * 3
+
+
+@given(n=SIZES, k=SIZES, seed=SEEDS)
 @checked
-def test_dense_operands_are_counted_one_by_one(n: int, k: int, seed: int, first: bool) -> None:
+def test_dense_operands_are_counted_one_by_one(n: int, k: int, seed: int) -> None:
     x = sparse_floats(np.random.default_rng(seed), n, k)
-    words = bfloat16_bits(x)
-    tally = tally_dense(np.ascontiguousarray(words.T) if first else words, first)
+    words = bf16_words(x)
+    tally = tally_dense(words)
     assert tally.nonzero.tolist() == (x != 0).sum(axis=0).tolist()
     assert tally.columns == {
         "weight_nonzero": (x != 0).sum(),
@@ -124,45 +174,145 @@ def test_dense_operands_are_counted_one_by_one(n: int, k: int, seed: int, first:
     }
 
 
-@given(p=SIZES, d=SIZES, seed=SEEDS)
+@given(m=SIZES, n=SIZES, k=SIZES, seed=SEEDS)
 @checked
-def test_causal_operands_are_counted_inside_the_triangle(p: int, d: int, seed: int) -> None:
+def test_floats_are_counted_as_the_words_they_round_to(m: int, n: int, k: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    q, k = sparse_floats(rng, p, d), sparse_floats(rng, p, d)
-    met = ((q != 0)[:, None, :] & (k != 0)[None]).sum(axis=2)
-    assert causal_nonzero_pairs(bf16_words(q), bf16_words(k)) == np.tril(met).sum()
-    shares = np.tril(sparse_floats(rng, p, p))
-    words = bfloat16_bits(shares)
-    along_k = sum(flipped(words[i, 1 : i + 1], words[i, :i]) for i in range(p))
-    along_m = sum(flipped(words[i, : i + 1], words[i + 1, : i + 1]) for i in range(p - 1))
-    assert tally_activations(words, causal=True).columns == {
-        "activation_zero": sum((shares[i, : i + 1] == 0).sum() for i in range(p)),
-        "activation_hamming_k": along_k,
-        "activation_hamming_m": along_m,
-    }
+    x, w = sparse_floats(rng, m, k), sparse_floats(rng, n, k)
+    words = bf16_words(x)
+    weight = tally_dense(bf16_words(w)).nonzero
+    rounded, given_words = empty_tally(), empty_tally()
+    tally_floats(x, weight, rounded)
+    tally_words(words, weight, given_words)
+    assert rounded.tolist() == given_words.tolist()
+    assert rounded[PAIRS] == ((x != 0)[:, None, :] & (w != 0)[None]).sum()
+    assert rounded[ZERO] == (x == 0).sum()
+    assert rounded[ALONG_K] == flipped(words[:, 1:], words[:, :-1])
+    assert rounded[ALONG_M] == flipped(words[1:], words[:-1])
 
 
-@given(m=SIZES, quarter=st.integers(1, 4), k=SIZES, seed=SEEDS)
-@checked
-def test_bound_and_prefix_are_those_of_every_order(m: int, quarter: int, k: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    x, w = sparse_codes(rng, m, k), ternary(rng, 4 * quarter, k)
-    products = x.astype(np.int64)[:, None, :] * w[None]
-    bound = accumulator_bound(x, magnitudes_of(w), Threads(1))
-    assert bound == np.abs(products).sum(axis=2).max()
-    prefix = widest_prefix(x, w)
-    assert prefix == np.abs(products.cumsum(axis=2)).max()
-    assert np.abs(products.sum(axis=2)).max() <= prefix <= bound
+class Attention:
+    """Random operands of a prompt and of steps behind it, and their counts one by one."""
 
+    def __init__(self, seed: int, prompt: int, steps: int, batch: int, kv: int, group: int, d: int):
+        rng = np.random.default_rng(seed)
+        self.sizes = (batch, kv, group, d)
+        self.prompt, self.positions = prompt, prompt + steps
+        heads, end = kv * group, prompt + steps
+        self.q = sparse_floats(rng, batch, end, heads * d)
+        self.k, self.v = (sparse_floats(rng, batch, end, kv * d) for _ in range(2))
+        self.shares = [
+            np.tril(sparse_floats(rng, batch, heads, prompt, prompt)),
+            *(sparse_floats(rng, batch, heads, 1, p + 1) for p in range(prompt, end)),
+        ]
 
-def test_code_outside_the_symmetric_range_has_no_bound() -> None:
-    magnitudes = magnitudes_of(np.ones((4, 2), np.int8))
-    with pytest.raises(ValueError, match="-128"):
-        accumulator_bound(np.array([[-128, 0]], np.int8), magnitudes, Threads(1))
+    def parts(self, begin: int, end: int) -> list[np.ndarray]:
+        return [np.ascontiguousarray(x[:, begin:end]) for x in (self.q, self.k, self.v)]
+
+    def fixed(self, operand: np.ndarray, kv_head: int, row: int, context: int) -> np.ndarray:
+        d = self.sizes[3]
+        return operand[row, :context, kv_head * d : (kv_head + 1) * d]
+
+    def wanted_step(self, position: int) -> np.ndarray:
+        """Count a step: one instance for each KV head and row, float32 operands in numpy."""
+        batch, kv, group, d = self.sizes
+        total = np.zeros((2, TALLY), np.int64)
+        shares = self.shares[position - self.prompt + 1]
+        for row in range(batch):
+            for h in range(kv):
+                heads = slice(h * group, (h + 1) * group)
+                q = self.q[row, position].reshape(-1, d)[heads]
+                key, value = (self.fixed(x, h, row, position + 1) for x in (self.k, self.v))
+                total[0] += self.product(q, key, np.ones((group, d), bool))
+                share = shares[row, heads, 0]
+                total[1] += self.product(share, value.T, np.ones(share.shape, bool))
+        return total
+
+    def wanted_prompt(self) -> np.ndarray:
+        batch, kv, group, d = self.sizes
+        total, p = np.zeros((2, TALLY), np.int64), self.prompt
+        inside = np.tri(p, dtype=bool)
+        for row in range(batch):
+            for head in range(kv * group):
+                key, value = (self.fixed(x, head // group, row, p) for x in (self.k, self.v))
+                q = self.q[row, :p, head * d : (head + 1) * d]
+                counted = self.product(q, key, np.ones(q.shape, bool))
+                met = (q != 0)[:, None, :] & (key != 0)[None]
+                counted[PAIRS] = (met & inside[:, :, None]).sum()
+                total[0] += counted
+                total[1] += self.product(self.shares[0][row, head], value.T, inside)
+        return total
+
+    @staticmethod
+    def product(x: np.ndarray, w: np.ndarray, inside: np.ndarray) -> np.ndarray:
+        """Count x [m, k], where ``inside``, times w [n, k]."""
+        a, b = bf16_words(x).astype(int), bf16_words(w).astype(int)
+        both_k, both_m = inside[:, 1:] & inside[:, :-1], inside[1:] & inside[:-1]
+        found = np.zeros(TALLY, np.int64)
+        found[PAIRS] = ((inside & (x != 0))[:, None, :] & (w != 0)[None]).sum()
+        found[ZERO] = (inside & (x == 0)).sum()
+        found[ALONG_K] = flipped(a[:, 1:][both_k], a[:, :-1][both_k])
+        found[ALONG_M] = flipped(a[1:][both_m], a[:-1][both_m])
+        found[WEIGHT_NONZERO] = (w != 0).sum()
+        found[WEIGHT_ALONG_K] = flipped(b[:, 1:], b[:, :-1])
+        found[WEIGHT_ALONG_N] = flipped(b[1:], b[:-1])
+        return found
 
 
 @given(
-    quarter=st.integers(1, 5),
+    prompt=st.integers(1, 9),
+    steps=st.integers(0, 4),
+    batch=st.integers(1, 2),
+    kv=st.integers(1, 2),
+    group=st.integers(1, 3),
+    d=st.integers(1, 9),
+    threads=st.integers(1, 2),
+    seed=SEEDS,
+)
+@settings(max_examples=30)
+def test_a_cache_that_grows_counts_like_the_whole_context(
+    prompt: int, steps: int, batch: int, kv: int, group: int, d: int, threads: int, seed: int
+) -> None:
+    case = Attention(seed, prompt, steps, batch, kv, group, d)
+    operands = case.parts(0, prompt)
+    cache = CacheCounts(Threads(threads))
+    cache.prompt(*operands, case.shares[0])
+    assert cache.tallies[Phase.PREFILL].tolist() == case.wanted_prompt().tolist()
+    wanted = np.zeros((2, TALLY), np.int64)
+    for position in range(prompt, prompt + steps):
+        cache.step(*case.parts(position, position + 1), case.shares[position - prompt + 1])
+        wanted += case.wanted_step(position)
+        assert cache.tallies[Phase.DECODE].tolist() == wanted.tolist()
+
+
+def test_a_second_prompt_and_a_long_step_are_refused() -> None:
+    case = Attention(0, 3, 2, 1, 1, 1, 2)
+    operands = case.parts(0, 3)
+    cache = CacheCounts(Threads(1))
+    with pytest.raises(ValueError, match="behind 0"):
+        cache.step(*case.parts(3, 4), case.shares[1])
+    cache.prompt(*operands, case.shares[0])
+    with pytest.raises(ValueError, match="behind 3"):
+        cache.prompt(*operands, case.shares[0])
+    with pytest.raises(ValueError, match="a step of 3"):
+        cache.step(*operands, case.shares[1])
+
+
+@given(m=SIZES, n=st.integers(1, 300), k=SIZES, seed=SEEDS)
+@checked
+def test_bound_and_prefix_are_those_of_every_order(m: int, n: int, k: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, w = sparse_codes(rng, m, k), ternary(rng, n, k)
+    products = x.astype(np.int64)[:, None, :] * w[None]
+    prefix, bound = widest_sums(x, weight_of(w))
+    assert bound == np.abs(products).sum(axis=2).max()
+    assert prefix == np.abs(products.cumsum(axis=2)).max()
+    assert np.abs(products.sum(axis=2)).max() <= prefix <= bound
+    assert bound <= np.abs(x.astype(int)).sum(axis=1).max()
+
+
+@given(
+    n=st.integers(1, 20),
     k=st.integers(1, 20),
     tile_k=st.integers(1, 7),
     tile_n=st.integers(1, 9),
@@ -171,15 +321,15 @@ def test_code_outside_the_symmetric_range_has_no_bound() -> None:
 )
 @checked
 def test_lane_profile_waits_for_the_slowest_lane_of_each_group(
-    quarter: int, k: int, tile_k: int, tile_n: int, group: int, seed: int
+    n: int, k: int, tile_k: int, tile_n: int, group: int, seed: int
 ) -> None:
-    w = ternary(np.random.default_rng(seed), 4 * quarter, k)
+    w = ternary(np.random.default_rng(seed), n, k)
     wanted = 0
-    for n in range(0, len(w), tile_n):
+    for first in range(0, n, tile_n):
         for j in range(0, k, tile_k):
-            load = (w[n : n + tile_n, j : j + tile_k] != 0).sum(axis=1)
+            load = (w[first : first + tile_n, j : j + tile_k] != 0).sum(axis=1)
             wanted += sum(int(load[g : g + group].max()) for g in range(0, len(load), group))
-    lanes = LaneProfile(TernaryWeight(pack(w), np.float32(1)))
+    lanes = LaneProfile(weight_of(w))
     assert lanes.profile(tile_k, tile_n, group) == wanted
     assert lanes.profile(tile_k, tile_n, group) == wanted
 
@@ -188,7 +338,7 @@ def test_lane_profile_is_not_the_mean_load() -> None:
     """Sixteen lanes of a Gaussian weight wait a quarter longer than their mean (69 % non-zero)."""
     rng = np.random.default_rng(0)
     w = (rng.random((64, 256)) < 0.69).astype(np.int8)
-    slowest = LaneProfile(TernaryWeight(pack(w), np.float32(1))).profile(16, 16, 16)
+    slowest = LaneProfile(weight_of(w)).profile(16, 16, 16)
     assert 1.15 < slowest * 16 / int(w.sum()) < 1.35
 
 
@@ -213,8 +363,8 @@ def test_floats_round_to_the_nearest_bfloat16(bits: list[int]) -> None:
 
 def test_operands_of_the_wrong_kind_are_refused() -> None:
     with pytest.raises(ValueError, match="matrix of int8"):
-        tally_ternary(np.zeros((2, 2), np.int32))
-    with pytest.raises(ValueError, match="uint8 or uint16"):
+        widest_sums(np.zeros((2, 2), np.int32), weight_of(np.ones((4, 2), np.int8)))
+    with pytest.raises(ValueError, match="matrix of uint16"):
         tally_dense(np.zeros((2, 2), np.float32))
     with pytest.raises(ValueError, match="positive"):
-        LaneProfile(TernaryWeight(pack(np.ones((4, 2), np.int8)), np.float32(1))).profile(0, 1, 1)
+        LaneProfile(weight_of(np.ones((4, 2), np.int8))).profile(0, 1, 1)

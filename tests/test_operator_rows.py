@@ -13,6 +13,7 @@ from accelsim.config import NetworkConfig, load_network_config
 from accelsim.errors import UserError
 from accelsim.functional.operator_rows import footprint, operator_rows, operator_shapes
 from accelsim.functional.opportunities import opportunities
+from accelsim.hardware.vector import RECIPES, Primitive
 from accelsim.trace import Kind, Phase, Series, Workload, instances, steps
 
 MODELS = Path(__file__).parent.parent / "models"
@@ -154,6 +155,18 @@ def test_order_is_that_of_the_decoder_layer() -> None:
     assert ungated[ungated.index("up_dequantise") + 1] == "activation"
 
 
+def test_the_gate_is_named_after_its_activation() -> None:
+    relu2 = operator_shapes(small(), "ternary")
+    silu = operator_shapes(small(activation="silu"), "ternary")
+    (changed,) = [pair for pair in zip(relu2, silu, strict=True) if pair[0] != pair[1]]
+    assert [(gate.name, gate.kind, gate.n) for gate in changed] == [
+        ("relu2_gate", Kind.RELU2_GATE, 20),
+        ("silu_gate", Kind.SILU_GATE, 20),
+    ]
+    ungated = operator_shapes(small(gated=False, activation="silu"), "ternary")
+    assert ungated == operator_shapes(small(gated=False), "ternary")
+
+
 def test_layer_rows_run_once_per_layer_and_pass() -> None:
     config, workload = small(), Workload(5, 4, 2)
     names, rows = operator_rows(config, workload, "ternary")
@@ -178,3 +191,16 @@ def test_workload_past_int64_is_refused() -> None:
 def test_unknown_form_is_refused() -> None:
     with pytest.raises(UserError, match=r"unknown network form \(ternry\); did you mean"):
         operator_rows(small(), Workload(1, 0), "ternry")
+
+
+def test_a_silu_gate_takes_an_exponential_and_a_division_more_than_its_products() -> None:
+    recipe = RECIPES[Kind.SILU_GATE]
+    assert recipe.element == {
+        Primitive.EXP: 1,
+        Primitive.ADD: 1,
+        Primitive.RECIPROCAL: 1,
+        Primitive.MUL: 2,
+    }
+    squared = RECIPES[Kind.RELU2_GATE]
+    moved = [(gate.passes, gate.reads, gate.writes) for gate in (recipe, squared)]
+    assert moved[0] == moved[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from accelsim.engine.feasible import sum_bits
 from accelsim.errors import UserError
 from accelsim.functional.profile import load_profile
 from accelsim.functional.synthetic import synthetic_gemm
@@ -115,3 +117,21 @@ def test_a_file_that_unpacks_to_too_much_is_refused_before_it_does(
     huge = packed(members(written) | {"more.npy": bytes(MAX_TRACE_BYTES)})
     assert len(huge) < 1 << 20
     refused(tmp_path / "t.npz", huge)
+
+
+@pytest.mark.parametrize(
+    ("observed", "bits"),
+    [
+        ({}, 14),  # 127 * 64 = 8128
+        ({"activation_sum": 4095}, 13),
+        ({"activation_sum": 4096}, 14),
+        ({"activation_sum": 4095, "accumulator_bound": 1000}, 11),
+    ],
+)
+def test_sums_need_the_bits_of_the_tightest_bound_that_was_observed(
+    trace: Trace, observed: dict[str, int], bits: int
+) -> None:
+    rows = trace.operators.copy()
+    for column, value in observed.items():
+        rows[column] = value
+    assert sum_bits(replace(trace, operators=rows)) == bits

@@ -50,6 +50,7 @@ class NaiveCounter:
     def __init__(self, network: Network) -> None:
         self.network = network
         self.phase = "prefill"
+        self.caches: dict[int, list[np.ndarray]] = {}
         self.rows: dict[str, dict[str, int]] = {}
 
     def start_pass(self, number: int) -> None:
@@ -57,7 +58,11 @@ class NaiveCounter:
 
     def __call__(self, name: str, layer: int, kind: str, *operands: np.ndarray) -> None:
         if kind == "attention":
-            self.attention(*operands)
+            q, k, v, probabilities = operands
+            held = self.caches.get(layer)
+            now = [k, v] if held is None else [np.hstack(x) for x in zip(held, (k, v), strict=True)]
+            self.caches[layer] = now
+            self.attention(q, *now, probabilities)
         elif kind == "lm_head":
             table = self.network.checkpoint.dense["model.embed_tokens.weight"].widen()
             self.product("lm_head", operands[0], table, np.ones((len(operands[0]), 1), bool))
@@ -90,14 +95,17 @@ class NaiveCounter:
                 counts[f"weight_{change}_{axis}"] = there.sum()
         extremes = {
             "widest_accumulator": np.abs(acc).max(),
+            "activation_sum": np.abs(x.astype(np.int64)).sum(axis=1).max(),
             "accumulator_bound": np.abs(products).sum(axis=2).max(),
             "widest_prefix": np.abs(products.cumsum(axis=2)).max(),
         }
         self.add(name, counts, extremes)
 
     def attention(self, q: np.ndarray, k: np.ndarray, v: np.ndarray, p: np.ndarray) -> None:
-        batch, kv_heads, context, dim = k.shape
-        heads, positions = p.shape[1], p.shape[2]
+        batch, heads, positions, context = p.shape
+        dim = q.shape[2] // heads
+        kv_heads = k.shape[2] // dim
+        k, v = (x.reshape(batch, context, kv_heads, dim).transpose(0, 2, 1, 3) for x in (k, v))
         q = q.reshape(batch, positions, heads, dim)
         group = heads // kv_heads
         for row in range(batch):
@@ -170,6 +178,16 @@ def test_trace_of_a_network_is_what_numpy_counts(batch: int, positions: int, dec
             assert int(row[column]) == naive[name].get(column, 0), (name, column)
         for column in EXTREME_COLUMNS:
             assert int(row[column]) == naive[name].get(column, -1), (name, column)
+
+
+def test_sums_of_products_are_found_on_request_only() -> None:
+    trace = trace_network(tiny(), prompt(1, 5), Workload(5, 1), name="tiny")
+    linear = trace.operators["kind"] == Kind.GEMM
+    for column in ("accumulator_bound", "widest_prefix"):
+        assert (trace.operators[column] == -1).all()
+    for column in ("widest_accumulator", "activation_sum"):
+        assert (trace.operators[column][linear] > 0).all()
+        assert (trace.operators[column][~linear] == -1).all()
 
 
 def test_trace_says_where_it_came_from(tmp_path: Path) -> None:

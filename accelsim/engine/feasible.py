@@ -23,7 +23,7 @@ from accelsim.hardware.memory import dram_prices
 from accelsim.hardware.technology import Technology
 from accelsim.trace import Kind, Stationary, Trace
 
-INT8_PEAK = 128  # |int8 code|, for accumulators whose operands were not observed
+INT8_PEAK = 127  # |int8 code|: absmax quantisation never gives -128
 
 
 def check_design(
@@ -83,11 +83,13 @@ def _check_form(config: DesignConfig, trace: Trace, file: object) -> None:
 def sum_bits(trace: Trace) -> int:
     """Return the signed bits that hold every integer sum of a trace in any order of addition.
 
-    From the observed sum |code * weight|, or from the largest code where nothing was observed.
+    From the observed sum |code * weight|; where that was not asked for, from the observed sum
+    |code|; from the largest code where nothing was observed.
     """
     o = trace.operators
-    guaranteed = INT8_PEAK * o["k"]
-    largest = np.where(o["accumulator_bound"] >= 0, o["accumulator_bound"], guaranteed)
+    largest = INT8_PEAK * o["k"]
+    for observed in ("activation_sum", "accumulator_bound"):
+        largest = np.where(o[observed] >= 0, o[observed], largest)
     return int(np.max(largest[o["kind"] == Kind.GEMM], initial=0)).bit_length() + 1
 
 

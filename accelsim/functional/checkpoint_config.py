@@ -174,6 +174,7 @@ def shape_of(config: CheckpointConfig, name: str) -> NetworkConfig:
         heads=config.heads,
         kv_heads=config.kv_heads,
         head_dim=config.head_dim,
+        activation=config.activation,
         sub_norms=config.sub_norms,
         tie_embeddings=config.tie_embeddings,
         max_positions=config.max_positions,

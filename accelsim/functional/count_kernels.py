@@ -1,139 +1,392 @@
 """Compiled loops that count events in operands. `counts` calls them and checks shapes.
 
-A word is the bit pattern of one operand: uint8 for an int8 code, uint16 for a 16-bit float.
+A *word* is the bit pattern of one operand: 8 bits of an int8 code, 16 of a float. A *row* of words
+is read as uint64, the first word in the lowest bits; ``size`` is the bits of a word. What is left
+of the last uint64 behind the words of a row is zero.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from accelsim.kernels import kernel
+from accelsim.kernels import inner_kernel, kernel
 
-# Positions in the result of `ternary_changes`.
-ZERO_PLUS, ZERO_MINUS, PLUS_MINUS = 0, 1, 2
+# Positions in a tally of one product; the last three count a second operand of floats.
+PAIRS, ZERO, ALONG_K, ALONG_M, SUM, WIDEST, SEEN = 0, 1, 2, 3, 4, 5, 6
+WEIGHT_NONZERO, WEIGHT_ALONG_K, WEIGHT_ALONG_N = 4, 5, 6
+TALLY = 7
+# Positions in the running totals of keys or of values.
+NONZERO, WITHIN, BETWEEN = 0, 1, 2
+
+_u32, _u64 = np.uint32, np.uint64
+_NONE = _u64(0)
+_ONE, _TWO, _FOUR, _TOP = _u64(1), _u64(2), _u64(4), _u64(56)
+_PAIRS_OF_BITS = _u64(0x5555555555555555)
+_NIBBLES = _u64(0x3333333333333333)
+_BYTES = _u64(0x0F0F0F0F0F0F0F0F)
+_EVERY_BYTE = _u64(0x0101010101010101)
+_WIDTH = _u64(64)
+_LOWEST = _u64(0xFFFFFFFFFFFFFFFF)
+CODE, FLOAT = _u64(8), _u64(16)  # sizes of a word
+_BELOW_TOP_8, _BELOW_TOP_16 = _u64(0x7F7F7F7F7F7F7F7F), _u64(0x7FFF7FFF7FFF7FFF)
+_HALF, _SIGN, _SHIFT, _UNIT = _u32(0x7FFF), _u32(15), _u32(16), _u32(1)
+# Rows until a mark of 8 or of 16 bits is full.
+_FULL_8, _FULL_16 = 255, 65535
 
 
-@kernel
-def ternary_columns(weights, nonzero):
-    """Add the non-zero weights of each column to nonzero; return how many are +1.
+@inner_kernel
+def ones(x):
+    """Return how many bits of a uint64 are set; LLVM knows the pattern and vectorises it."""
+    x = x - ((x >> _ONE) & _PAIRS_OF_BITS)
+    x = (x & _NIBBLES) + ((x >> _TWO) & _NIBBLES)
+    x = (x + (x >> _FOUR)) & _BYTES
+    return (x * _EVERY_BYTE) >> _TOP
 
-    weights int8 [n, k], nonzero int64 [k].
+
+@inner_kernel
+def changes_within(row, width, size):
+    """Return the bits that change between neighbours among the first width words of a row."""
+    held = np.int64(_WIDTH // size)
+    pairs = width - 1
+    whole = pairs // held
+    total = _NONE
+    for i in range(whole):
+        total += ones(row[i] ^ ((row[i] >> size) | (row[i + 1] << (_WIDTH - size))))
+    rest = _u64(pairs - whole * held)
+    if rest > 0:
+        kept = (_ONE << (size * rest)) - _ONE
+        total += ones((row[whole] ^ (row[whole] >> size)) & kept)
+    return np.int64(total)
+
+
+@inner_kernel
+def changes_between(row, above, width, size):
+    """Return the bits in which the first width words of two rows differ."""
+    held = np.int64(_WIDTH // size)
+    whole = width // held
+    total = _NONE
+    for i in range(whole):
+        total += ones(row[i] ^ above[i])
+    rest = _u64(width - whole * held)
+    if rest > 0:
+        total += ones((row[whole] ^ above[whole]) & ((_ONE << (size * rest)) - _ONE))
+    return np.int64(total)
+
+
+@inner_kernel
+def mark_nonzero(row, count, size, marks):
+    """Add one to the mark of every non-zero word in the first count uint64 of a row.
+
+    Marks are as wide as words. The sign of a float makes no difference to whether it is zero.
     """
-    plus = 0
-    for row in range(weights.shape[0]):
-        found = np.int32(0)
-        for column in range(weights.shape[1]):
-            weight = weights[row, column]
-            nonzero[column] += weight != 0
-            found += weight == 1
-        plus += found
-    return plus
+    below = _BELOW_TOP_8 if size == CODE else _BELOW_TOP_16
+    sign = ~below if size == CODE else _NONE
+    shift = size - _ONE
+    for i in range(count):
+        filled = ((row[i] & below) + below) | (row[i] & sign)
+        marks[i] += (filled & ~below) >> shift
+
+
+@inner_kernel
+def collect(marks, size, nonzero):
+    """Add the marks of int32 [k] words to nonzero and clear them."""
+    if size == CODE:
+        octets = marks.view(np.uint8)
+        for i in range(nonzero.shape[0]):
+            nonzero[i] += octets[i]
+    else:
+        pairs = marks.view(np.uint16)
+        for i in range(nonzero.shape[0]):
+            nonzero[i] += pairs[i]
+    marks[:] = 0
 
 
 @kernel
-def ternary_changes(first, second, changes):
-    """Add the neighbours 0<->+, 0<->-, +<->- between equal places of two int8 vectors."""
-    zero_plus = np.int32(0)
-    zero_minus = np.int32(0)
-    plus_minus = np.int32(0)
-    for i in range(first.shape[0]):
-        total = np.int32(first[i]) + np.int32(second[i])
-        zero_plus += total == 1
-        zero_minus += total == -1
-        plus_minus += (total == 0) & (first[i] != 0)
-    changes[ZERO_PLUS] += zero_plus
-    changes[ZERO_MINUS] += zero_minus
-    changes[PLUS_MINUS] += plus_minus
+def count_words(rows, size, nonzero):
+    """Count a matrix of words, uint64 [r, w], with nonzero.shape[0] words in each row.
+
+    Adds the non-zero words of each column to nonzero, int32 [k]. Returns the bits that change
+    between neighbours within rows, and within columns.
+    """
+    return _count_rows(rows, size, nonzero, np.zeros(rows.shape[1], np.uint64))
 
 
-@kernel
-def ternary_transitions(weights, along_k, along_n):
-    """Add transitions of int8 [n, k] to two int64 [3]."""
-    for row in range(weights.shape[0]):
-        ternary_changes(weights[row, :-1], weights[row, 1:], along_k)
-        if row > 0:
-            ternary_changes(weights[row - 1], weights[row], along_n)
+@inner_kernel
+def _count_rows(rows, size, nonzero, marks):
+    """Do what `count_words` does; marks, a uint64 for each of a row, are zero before and after."""
+    full = _FULL_8 if size == CODE else _FULL_16
+    for r in range(rows.shape[0]):
+        mark_nonzero(rows[r], rows.shape[1], size, marks)
+        if (r + 1) % full == 0:
+            collect(marks, size, nonzero)
+    collect(marks, size, nonzero)
+    flat, below = rows.reshape(-1), rows[1:].reshape(-1)
+    between = changes_between(flat, below, below.shape[0] * np.int64(_WIDTH // size), size)
+    return _changes_in_rows(flat, rows.shape[1], nonzero.shape[0], size), between
 
 
-@kernel
-def changed_bits(first, second):
-    """Return the bits in which two vectors of words differ."""
-    total = 0
-    for i in range(first.shape[0]):
-        bits = np.uint32(first[i] ^ second[i])
-        bits = bits - ((bits >> np.uint32(1)) & np.uint32(0x5555))
-        bits = (bits & np.uint32(0x3333)) + ((bits >> np.uint32(2)) & np.uint32(0x3333))
-        bits = (bits + (bits >> np.uint32(4))) & np.uint32(0x0F0F)
-        total += (bits + (bits >> np.uint32(8))) & np.uint32(0x1F)
+@inner_kernel
+def _changes_in_rows(flat, stride, width, size):
+    """Return what `changes_within` finds in all rows, ``stride`` uint64 each.
+
+    One loop runs over all rows at once; what it counts behind the last word of each is taken off.
+    """
+    held = np.int64(_WIDTH // size)
+    total = changes_within(flat, flat.shape[0] * held, size)
+    behind = ~((_ONE << (size * _u64((width - 1) % held))) - _ONE)
+    for i in range(stride - 1, flat.shape[0], stride):
+        after = flat[i + 1] << (_WIDTH - size) if i + 1 < flat.shape[0] else _NONE
+        change = flat[i] ^ ((flat[i] >> size) | after)
+        # The last of all words has no neighbour that the loop could have counted.
+        kept = behind if i + 1 < flat.shape[0] else behind & (_LOWEST >> size)
+        total -= np.int64(ones(change & kept))
     return total
 
 
 @kernel
-def word_rows(words, magnitude, triangle, nonzero):
-    """Count a matrix of words [r, c]; row i ends after i + 1 words where triangle is set.
+def tally_codes(codes, nonzero, moving):
+    """Write the counts of int8 codes [m, w], w a multiple of 8, codes past k zero.
 
-    Adds the words with a bit of magnitude set to nonzero, int64 [c]. Returns the bits that change
-    between neighbours within rows and within columns.
+    nonzero int32 [k] receives the non-zero codes of each column, moving int64 [TALLY] the rest.
     """
-    within_rows = 0
-    within_columns = 0
-    for row in range(words.shape[0]):
-        width = min(row + 1, words.shape[1]) if triangle else words.shape[1]
-        for column in range(width):
-            nonzero[column] += (words[row, column] & magnitude) != 0
-        within_rows += changed_bits(words[row, : width - 1], words[row, 1:width])
-        if row > 0:
-            above = min(row, words.shape[1]) if triangle else words.shape[1]
-            within_columns += changed_bits(words[row - 1, :above], words[row, :above])
-    return within_rows, within_columns
+    m, k = codes.shape[0], nonzero.shape[0]
+    nonzero[:] = 0
+    within, between = count_words(codes.view(np.uint64), CODE, nonzero)
+    found = 0
+    for i in range(k):
+        found += nonzero[i]
+    moving[ZERO] = m * k - found
+    moving[ALONG_K] = within
+    moving[ALONG_M] = between
+    moving[SEEN] = 1
+    largest = 0
+    for row in range(m):
+        total = np.int32(0)
+        for code in codes[row]:
+            total += np.int32(abs(np.int32(code)))
+        largest = max(largest, np.int64(total))
+    moving[SUM] = largest
 
 
 @kernel
-def causal_pairs(queries, keys, magnitude):
-    """Return pairs of non-zero words of queries [p, d] with the keys [p, d] at or before them."""
-    waiting = np.zeros(queries.shape[1], np.int64)
+def tally_linear(moving, nonzero, weight_nonzero, accumulators, tally):
+    """Add an instance of a ternary product to tally, int64 [TALLY].
+
+    moving and nonzero come from `tally_codes`; weight_nonzero int32 [k], accumulators int32 [m, n].
+    """
     pairs = 0
-    for row in range(queries.shape[0] - 1, -1, -1):
-        for column in range(queries.shape[1]):
-            waiting[column] += (queries[row, column] & magnitude) != 0
-            if (keys[row, column] & magnitude) != 0:
-                pairs += waiting[column]
-    return pairs
-
-
-@kernel
-def widest_prefix(codes, weights):
-    """Return the largest |sum over k' <= k| of int8 codes [m, k] and weights int8 [k, n]."""
+    for i in range(nonzero.shape[0]):
+        pairs += np.int64(nonzero[i]) * np.int64(weight_nonzero[i])
     widest = np.int32(0)
-    sums = np.zeros(weights.shape[1], np.int32)
-    for row in range(codes.shape[0]):
-        sums[:] = 0
-        for k in range(codes.shape[1]):
-            code = np.int32(codes[row, k])
-            if code == 0:
-                continue
-            for column in range(weights.shape[1]):
-                total = sums[column] + code * np.int32(weights[k, column])
-                sums[column] = total
-                widest = max(widest, abs(total))
-    return widest
+    for row in range(accumulators.shape[0]):
+        for i in range(accumulators.shape[1]):
+            widest = max(widest, np.int32(abs(accumulators[row, i])))
+    tally[PAIRS] += pairs
+    for count in (ZERO, ALONG_K, ALONG_M, SEEN):
+        tally[count] += moving[count]
+    tally[SUM] = max(tally[SUM], moving[SUM])
+    tally[WIDEST] = max(tally[WIDEST], np.int64(widest))
 
 
 @kernel
-def slowest_lanes(weights, tile_k, tile_n, group):
-    """Return the sum over tiles and lane groups of the most non-zeros of a lane, int8 [n, k]."""
-    outputs, inputs = weights.shape
-    total = 0
-    for first in range(0, outputs, tile_n):
-        last = min(first + tile_n, outputs)
-        for begin in range(0, inputs, tile_k):
-            end = min(begin + tile_k, inputs)
-            for lane in range(first, last, group):
-                slowest = 0
-                for output in range(lane, min(lane + group, last)):
-                    found = 0
-                    for k in range(begin, end):
-                        found += weights[output, k] != 0
-                    slowest = max(slowest, found)
-                total += slowest
-    return total
+def tally_small_linear(codes, weight_nonzero, accumulators, tally):
+    """Do what `tally_codes` and `tally_linear` do, in one call."""
+    nonzero = np.empty(weight_nonzero.shape[0], np.int32)
+    moving = np.empty(TALLY, np.int64)
+    tally_codes(codes, nonzero, moving)
+    tally_linear(moving, nonzero, weight_nonzero, accumulators, tally)
+
+
+@inner_kernel
+def round_row(values, row):
+    """Write float32 values as bfloat16, nearest and halves to even, into the words of a row."""
+    bits = values.view(np.uint32)
+    words = row.view(np.uint16)
+    for i in range(bits.shape[0]):
+        words[i] = _u32(_u32(bits[i] + _HALF) + _u32((bits[i] >> _SHIFT) & _UNIT)) >> _SHIFT
+
+
+@inner_kernel
+def _is_nonzero(word):
+    """Return 1 where a 16-bit float differs from zero: the top bit of a sum says so."""
+    return np.int32(_u32(_u32(word & _HALF) + _HALF) >> _SIGN)
+
+
+@kernel
+def extend_cache(fresh, start, by_position, newest, nonzero, totals):
+    """Count positions start, start + 1, ... of keys or values, float32 [B, P, K * D].
+
+    newest uint64 [B, K, w] holds the words of the last position, before and after. nonzero int32
+    counts by element, [B, K, D], or where ``by_position`` by position, [B, K, C]. totals int64
+    [B, K, 3] grows by non-zero words and by changes within and between positions.
+    """
+    batch, heads, room = newest.shape
+    d = fresh.shape[2] // heads
+    row = np.zeros(room, np.uint64)
+    words = row.view(np.uint16)
+    for b in range(batch):
+        for h in range(heads):
+            for p in range(fresh.shape[1]):
+                round_row(fresh[b, p, h * d : (h + 1) * d], row)
+                found = np.int32(0)
+                for i in range(d):
+                    found += _is_nonzero(words[i])
+                if by_position:
+                    nonzero[b, h, start + p] = found
+                else:
+                    for i in range(d):
+                        nonzero[b, h, i] += _is_nonzero(words[i])
+                totals[b, h, NONZERO] += found
+                totals[b, h, WITHIN] += changes_within(row, d, FLOAT)
+                if start + p > 0:
+                    totals[b, h, BETWEEN] += changes_between(row, newest[b, h], d, FLOAT)
+                for i in range(room):
+                    newest[b, h, i] = row[i]
+
+
+@inner_kernel
+def _tally_rows(rows, weight_nonzero, nonzero, marks, tally):
+    """Count a moving operand of floats and the steps that count.
+
+    nonzero int32 [k] is room, as are marks, see `_count_rows`.
+    """
+    nonzero[:] = 0
+    within, between = _count_rows(rows, FLOAT, nonzero, marks)
+    tally[ALONG_K] += within
+    tally[ALONG_M] += between
+    _tally_met(nonzero, rows.shape[0] * nonzero.shape[0], weight_nonzero, tally)
+
+
+@inner_kernel
+def _tally_met(nonzero, elements, weight_nonzero, tally):
+    """Add zeros among ``elements`` and steps with neither operand zero, from counts by k."""
+    found = pairs = 0
+    for i in range(nonzero.shape[0]):
+        found += nonzero[i]
+        pairs += np.int64(nonzero[i]) * np.int64(weight_nonzero[i])
+    tally[ZERO] += elements - found
+    tally[PAIRS] += pairs
+
+
+@inner_kernel
+def _tally_caches(totals, tally):
+    """Add both second operands of an instance; the reduction of values runs over positions."""
+    keys, values = totals[0], totals[1]
+    tally[0, WEIGHT_NONZERO] += keys[NONZERO]
+    tally[0, WEIGHT_ALONG_K] += keys[WITHIN]
+    tally[0, WEIGHT_ALONG_N] += keys[BETWEEN]
+    tally[1, WEIGHT_NONZERO] += values[NONZERO]
+    tally[1, WEIGHT_ALONG_K] += values[BETWEEN]
+    tally[1, WEIGHT_ALONG_N] += values[WITHIN]
+
+
+@kernel
+def tally_floats(x, weight_nonzero, tally):
+    """Add an instance of a product of float32 x [m, k], as bfloat16, to tally int64 [TALLY]."""
+    m, k = x.shape
+    rows = np.zeros((m, (k + 3) // 4), np.uint64)
+    for row in range(m):
+        round_row(x[row], rows[row])
+    marks = np.zeros(rows.shape[1], np.uint64)
+    _tally_rows(rows, weight_nonzero, np.empty(k, np.int32), marks, tally)
+    tally[SEEN] += 1
+
+
+@kernel
+def tally_words(rows, weight_nonzero, tally):
+    """Add an instance of a product whose rows are 16-bit words; the rest as `tally_floats`."""
+    nonzero = np.empty(weight_nonzero.shape[0], np.int32)
+    marks = np.zeros(rows.shape[1], np.uint64)
+    _tally_rows(rows, weight_nonzero, nonzero, marks, tally)
+    tally[SEEN] += 1
+
+
+@kernel
+def tally_step(q, keys, values, shares, start, newest, totals, key_nonzero, value_nonzero, tally):
+    """Add position ``start`` to the cache, and its attention, an instance for each KV head.
+
+    q float32 [B, 1, N * D], keys and values float32 [B, 1, K * D], shares float32 [B, N, 1, C],
+    tally int64 [2, TALLY]: queries by keys, shares by values. The rest as in `extend_cache`.
+    """
+    extend_cache(keys, start, False, newest[0], key_nonzero, totals[0])
+    extend_cache(values, start, True, newest[1], value_nonzero, totals[1])
+    batch, heads, _, context = shares.shape
+    kv_heads = key_nonzero.shape[1]
+    d, group = q.shape[2] // heads, heads // kv_heads
+    query_rows = np.zeros((group, (d + 3) // 4), np.uint64)
+    share_rows = np.zeros((group, (context + 3) // 4), np.uint64)
+    room = np.empty(max(context, d), np.int32)
+    marks = np.zeros((max(context, d) + 3) // 4, np.uint64)
+    for b in range(batch):
+        for h in range(kv_heads):
+            for j in range(group):
+                head = h * group + j
+                round_row(q[b, 0, head * d : (head + 1) * d], query_rows[j])
+                round_row(shares[b, head, 0], share_rows[j])
+            query_marks, share_marks = marks[: (d + 3) // 4], marks[: (context + 3) // 4]
+            _tally_rows(query_rows, key_nonzero[b, h], room[:d], query_marks, tally[0])
+            _tally_rows(share_rows, value_nonzero[b, h], room[:context], share_marks, tally[1])
+            _tally_caches(totals[:, b, h], tally)
+
+
+@kernel
+def tally_prompt(q, keys, shares, totals, value_nonzero, first, last, tally):
+    """Add causal attention over a prompt, an instance for each head, to tally [2, TALLY].
+
+    q float32 [B, P, N * D], keys float32 [B, P, K * D], shares float32 [B, N, P, P]; row i of
+    shares counts up to column i. totals and value_nonzero come from `extend_cache`, for both
+    caches and for values. Of all B * N heads, first .. last.
+    """
+    _, heads, positions, _ = shares.shape
+    d, group = q.shape[2] // heads, heads // totals.shape[2]
+    rows = np.zeros((positions, (d + 3) // 4), np.uint64)
+    unpaired = np.zeros(d, np.int32)
+    room = np.empty(d, np.int32)
+    marks = np.zeros(rows.shape[1], np.uint64)
+    for unit in range(first, last):
+        b, head = unit // heads, unit % heads
+        h = head // group
+        for p in range(positions):
+            round_row(q[b, p, head * d : (head + 1) * d], rows[p])
+        _tally_rows(rows, unpaired, room, marks, tally[0])
+        _tally_causal_pairs(rows, keys[b, :, h * d : (h + 1) * d], tally[0])
+        _tally_triangle(shares[b, head], value_nonzero[b, h], tally[1])
+        _tally_caches(totals[:, b, h], tally)
+
+
+@inner_kernel
+def _tally_causal_pairs(rows, keys, tally):
+    """Add steps with neither operand zero: the query in row i meets keys 0 .. i, [P, D]."""
+    positions, d = keys.shape
+    key = np.zeros(rows.shape[1], np.uint64)
+    met = key.view(np.uint16)
+    seen = np.zeros(d, np.int32)
+    pairs = 0
+    for p in range(positions):
+        query = rows[p].view(np.uint16)
+        round_row(keys[p], key)
+        found = np.int32(0)
+        for i in range(d):
+            seen[i] += _is_nonzero(met[i])
+            found += np.int32(seen[i] * _is_nonzero(query[i]))
+        pairs += np.int64(found)
+    tally[PAIRS] += pairs
+
+
+@inner_kernel
+def _tally_triangle(shares, weight_nonzero, tally):
+    """Count rows of floats [P, P], row i up to column i, against counts of values by position."""
+    positions = shares.shape[0]
+    rows = np.zeros((2, (positions + 3) // 4), np.uint64)
+    marks = np.zeros(rows.shape[1], np.uint64)
+    nonzero = np.zeros(positions, np.int32)
+    for p in range(positions):
+        here = rows[p % 2]
+        round_row(shares[p, : p + 1], here)
+        mark_nonzero(here, p // 4 + 1, FLOAT, marks)
+        tally[ALONG_K] += changes_within(here, p + 1, FLOAT)
+        tally[ALONG_M] += changes_between(here, rows[1 - p % 2], p, FLOAT)
+        if (p + 1) % _FULL_16 == 0:
+            collect(marks, FLOAT, nonzero)
+    collect(marks, FLOAT, nonzero)
+    _tally_met(nonzero, positions * (positions + 1) // 2, weight_nonzero, tally)

@@ -6,20 +6,24 @@ alone: the sum over k of nonzero_weights[k] * nonzero_activations[k].
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.functional import count_kernels, operators
+from accelsim.functional import count_kernels, packed_kernels
 from accelsim.functional.checkpoint import TernaryWeight
-from accelsim.functional.operators import TernaryLayout
-from accelsim.functional.threads import Threads
 
 Codes = NDArray[np.int8]
-Words = NDArray[np.uint8] | NDArray[np.uint16]
+Words = NDArray[np.uint16]
+Int32 = NDArray[np.int32]
+Tally = NDArray[np.int64]
 _CHANGES = ("zero_plus", "zero_minus", "plus_minus")
+_LANE = 8  # bytes in a uint64
+_FEW_ROWS = 4  # of codes are counted again sooner than a second call is made
+_PREFIX_OUTPUTS = 256  # unpacked at a time
 
 
 @dataclass(frozen=True)
@@ -27,19 +31,11 @@ class WeightTally:
     """Counts of one second operand.
 
     Attributes:
-        nonzero: int64 [k], non-zero elements at each position of the reduction.
+        nonzero: int32 [k], non-zero elements at each position of the reduction.
         columns: Trace columns and the count of one instance.
     """
 
-    nonzero: NDArray[np.int64]
-    columns: dict[str, int]
-
-
-@dataclass(frozen=True)
-class ActivationTally:
-    """Counts of one moving operand; fields as in ``WeightTally``."""
-
-    nonzero: NDArray[np.int64]
+    nonzero: Int32
     columns: dict[str, int]
 
 
@@ -59,92 +55,105 @@ def stored_words(stored: NDArray[Any]) -> NDArray[np.uint16]:
     return bf16_words(stored)
 
 
-def tally_ternary(weights: Codes) -> WeightTally:
-    """Count a ternary matrix, int8 [n, k] of -1, 0, +1."""
-    weights = _matrix(weights, np.int8)
-    nonzero = np.zeros(weights.shape[1], np.int64)
-    plus = int(count_kernels.ternary_columns(weights, nonzero))
-    along_k, along_n = np.zeros(3, np.int64), np.zeros(3, np.int64)
-    count_kernels.ternary_transitions(weights, along_k, along_n)
-    total = int(nonzero.sum())
-    columns = {"weight_nonzero": total, "weight_plus": plus, "weight_minus": total - plus}
-    for axis, changes in (("k", along_k), ("n", along_n)):
-        for name, count in zip(_CHANGES, changes.tolist(), strict=True):
-            columns[f"weight_{name}_{axis}"] = count
-    return WeightTally(nonzero, columns)
+def tally_ternary(weight: TernaryWeight) -> WeightTally:
+    """Count a ternary matrix from its packed bytes; rows past its outputs hold zero weights."""
+    outputs, inputs = weight.shape
+    nonzero = np.zeros(inputs, np.int32)
+    totals = np.zeros(packed_kernels.TOTALS, np.int64)
+    packed_kernels.count_packed(_matrix(weight.packed, np.uint8), outputs, nonzero, totals)
+    plus, *changes = totals.tolist()
+    found = int(nonzero.sum(dtype=np.int64))
+    columns = {"weight_nonzero": found, "weight_plus": plus, "weight_minus": found - plus}
+    names = [f"weight_{change}_{axis}" for axis in "kn" for change in _CHANGES]
+    return WeightTally(nonzero, columns | dict(zip(names, changes, strict=True)))
 
 
-def tally_dense(words: Words, reduction_first: bool = False) -> WeightTally:
-    """Count a second operand of 16-bit words [n, k], or [k, n] where ``reduction_first``."""
-    by_column, within_rows, within_columns = _tally_words(words)
-    if reduction_first:
-        by_row = np.count_nonzero(words & _magnitude(words), axis=1).astype(np.int64)
-        return _dense_tally(by_row, within_columns, within_rows)
-    return _dense_tally(by_column, within_rows, within_columns)
-
-
-def _dense_tally(nonzero: NDArray[np.int64], along_k: int, along_n: int) -> WeightTally:
+def tally_dense(words: Words) -> WeightTally:
+    """Count a second operand of 16-bit words [n, k]."""
+    words = _matrix(words, np.uint16)
+    nonzero = np.zeros(words.shape[1], np.int32)
+    rows = _whole_lanes(words).view(np.uint64)
+    within, between = count_kernels.count_words(rows, count_kernels.FLOAT, nonzero)
     columns = {
-        "weight_nonzero": int(nonzero.sum()),
-        "weight_hamming_k": along_k,
-        "weight_hamming_n": along_n,
+        "weight_nonzero": int(nonzero.sum(dtype=np.int64)),
+        "weight_hamming_k": int(within),
+        "weight_hamming_n": int(between),
     }
     return WeightTally(nonzero, columns)
 
 
-def tally_activations(words: Words, causal: bool = False) -> ActivationTally:
-    """Count a moving operand [m, k]; where ``causal``, row i ends after i + 1 words."""
-    nonzero, within_rows, within_columns = _tally_words(words, causal)
-    m, k = words.shape
-    columns = {
-        "activation_zero": (m * (m + 1) // 2 if causal else m * k) - int(nonzero.sum()),
-        "activation_hamming_k": within_rows,
-        "activation_hamming_m": within_columns,
-    }
-    return ActivationTally(nonzero, columns)
-
-
-def code_words(codes: Codes) -> NDArray[np.uint8]:
-    """Return int8 codes as bit patterns, two's complement."""
-    return _matrix(codes, np.int8).view(np.uint8)
-
-
-def nonzero_pairs(weights: WeightTally, activations: ActivationTally) -> int:
-    """Return steps of an [m, k] x [k, n] product with neither operand zero."""
-    return int(np.dot(weights.nonzero, activations.nonzero))
-
-
-def causal_nonzero_pairs(queries: Words, keys: Words) -> int:
-    """Return steps with neither operand zero where query i [p, d] meets keys 0 .. i [p, d]."""
-    if queries.shape != keys.shape:
-        raise ValueError(f"queries {queries.shape} and keys {keys.shape} differ")
-    return int(count_kernels.causal_pairs(_words(queries), _words(keys), _magnitude(queries)))
-
-
-def lay_out_magnitudes(weight: TernaryWeight) -> TernaryLayout:
-    """Lay out the matrix of |w|: a packed weight of -1 (code 0) becomes +1 (code 2)."""
-    low, high = weight.packed & 0x55, (weight.packed >> 1) & 0x55
-    minus = 0x55 & ~(low | high)
-    return operators.lay_out_ternary(np.array(weight.packed | (minus << 1), dtype=np.uint8))
-
-
-def accumulator_bound(codes: Codes, magnitudes: TernaryLayout, threads: Threads) -> int:
-    """Return the largest sum over k of |code * weight| of any output; exact.
+def tally_words(words: Words, weight_nonzero: Int32, tally: Tally) -> None:
+    """Add an instance of a product of 16-bit floats.
 
     Args:
-        codes: int8 [m, k], -127 to 127.
-        magnitudes: Of the weight, from `lay_out_magnitudes`.
-        threads: Share the product.
+        words: uint16 [m, k].
+        weight_nonzero: int32 [k], of the second operand.
+        tally: int64 [TALLY], as `count_kernels` lays it out.
     """
-    if codes.size and int(codes.min()) == -128:
-        raise ValueError("codes hold -128, which absmax quantisation never gives")
-    return int(operators.ternary_gemm(np.abs(codes), magnitudes, threads).max(initial=0))
+    rows = _whole_lanes(_matrix(words, np.uint16)).view(np.uint64)
+    count_kernels.tally_words(rows, weight_nonzero, tally)
 
 
-def widest_prefix(codes: Codes, weights: Codes) -> int:
-    """Return the largest |running sum| in ascending k; codes [m, k], weights [n, k]."""
-    turned = np.ascontiguousarray(_matrix(weights, np.int8).T)
-    return int(count_kernels.widest_prefix(_matrix(codes, np.int8), turned))
+class LinearCounter:
+    """Counts instances of ternary products; linears that read one array share its counts."""
+
+    def __init__(self) -> None:
+        self._latest: Codes | None = None
+        self._nonzero = np.empty(0, np.int32)
+        self._moving = np.zeros(count_kernels.TALLY, np.int64)
+
+    def of(self, weight_nonzero: Int32, tally: Tally) -> Callable[[Codes, Int32], None]:
+        """Return what adds an instance of one linear: codes int8 [m, k], sums int32 [m, n].
+
+        Codes are counted as two's complement.
+
+        Args:
+            weight_nonzero: int32 [k], of the weight.
+            tally: int64 [TALLY], as `count_kernels` lays it out.
+        """
+        whole = weight_nonzero.shape[0] % _LANE == 0
+        count_small = count_kernels.tally_small_linear
+
+        def count(codes: Codes, sums: Int32) -> None:
+            if whole and codes.shape[0] <= _FEW_ROWS and codes.base is None:
+                count_small(codes, weight_nonzero, sums, tally)
+                return
+            self._read(codes)
+            count_kernels.tally_linear(self._moving, self._nonzero, weight_nonzero, sums, tally)
+
+        return count
+
+    def _read(self, codes: Codes) -> None:
+        if codes is not self._latest:
+            self._latest = codes
+            self._nonzero = np.empty(codes.shape[1], np.int32)
+            rows = _whole_lanes(_matrix(codes, np.int8))
+            count_kernels.tally_codes(rows, self._nonzero, self._moving)
+
+
+def widest_sums(codes: Codes, weight: TernaryWeight) -> tuple[int, int]:
+    """Return the largest |running sum| in ascending k and the largest sum of |code * weight|.
+
+    This is two plain products: no order of addition can exceed the second.
+
+    Args:
+        codes: int8 [m, k].
+        weight: Ternary [n, k].
+    """
+    codes, outputs = _matrix(codes, np.int8), weight.shape[0]
+    widest = [(0, 0)]
+    for begin in range(0, outputs, _PREFIX_OUTPUTS):
+        block = _unpack_outputs(weight, begin, min(begin + _PREFIX_OUTPUTS, outputs))
+        widest.append(packed_kernels.widest_sums(codes, np.ascontiguousarray(block.T)))
+    prefixes, bounds = zip(*widest, strict=True)
+    return max(prefixes), max(bounds)
+
+
+def _unpack_outputs(weight: TernaryWeight, begin: int, end: int) -> Codes:
+    """Return the weights of outputs begin .. end, int8 [end - begin, k]."""
+    fields, rows = np.divmod(np.arange(begin, end), weight.packed.shape[0])
+    shifts = (2 * fields).astype(np.uint8)[:, None]
+    return ((weight.packed[rows] >> shifts) & np.uint8(3)).astype(np.int8) - np.int8(1)
 
 
 class LaneProfile:
@@ -164,26 +173,19 @@ class LaneProfile:
         if min(key) < 1:
             raise ValueError(f"tile_k, tile_n and group must be positive, not {key}")
         if key not in self._known:
-            self._known[key] = int(count_kernels.slowest_lanes(self._weight.unpack(), *key))
+            packed = np.ascontiguousarray(self._weight.packed)
+            steps = packed_kernels.slowest_lanes(packed, self._weight.shape[0], *key)
+            self._known[key] = int(steps)
         return self._known[key]
 
 
-def _tally_words(words: Words, triangle: bool = False) -> tuple[NDArray[np.int64], int, int]:
-    words = _words(words)
-    nonzero = np.zeros(words.shape[1], np.int64)
-    rows, columns = count_kernels.word_rows(words, _magnitude(words), triangle, nonzero)
-    return nonzero, int(rows), int(columns)
-
-
-def _magnitude(words: Words) -> np.unsignedinteger[Any]:
-    """Return the bits that make a word differ from zero: a float's sign does not."""
-    return words.dtype.type(0xFF if words.dtype == np.uint8 else 0x7FFF)
-
-
-def _words(words: Words) -> Words:
-    if words.dtype not in (np.uint8, np.uint16):
-        raise ValueError(f"words are uint8 or uint16, not {words.dtype}")
-    return _matrix(words, words.dtype.type)
+def _whole_lanes(matrix: NDArray[Any]) -> NDArray[Any]:
+    """Return a matrix whose rows are whole uint64, with zeros behind them where they were not."""
+    held = _LANE // matrix.itemsize
+    left = -matrix.shape[1] % held
+    if not left and (matrix.base is None or matrix.ctypes.data % _LANE == 0):
+        return matrix
+    return np.pad(matrix, ((0, 0), (0, left)))
 
 
 def _matrix(array: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from accelsim.errors import UserError
 from accelsim.functional.checkpoint_config import CheckpointConfig
@@ -32,7 +31,6 @@ class KVCache:
         blocks, wide = -(-capacity // PANEL), -(-config.head_dim // PANEL)
         stack = (config.layers, batch, config.kv_heads)
         self.batch, self.capacity, self.length = batch, capacity, 0
-        self._head_dim = config.head_dim
         self.keys: Floats = np.zeros((*stack, blocks, config.head_dim * PANEL), np.float32)
         self.values: Floats = np.zeros((*stack, wide, blocks * PANEL * PANEL), np.float32)
 
@@ -49,19 +47,3 @@ class KVCache:
     def advance(self, positions: int) -> None:
         """Count positions that every layer has appended."""
         self.length += positions
-
-    def held(self, layer: int, end: int) -> tuple[Floats, Floats]:
-        """Return copies of a layer's keys and values [batch, kv_heads, end, head_dim]."""
-        keys, values = self._views(layer)
-        batch, heads, blocks, d, _ = keys.shape
-        k = keys.transpose(0, 1, 2, 4, 3).reshape(batch, heads, blocks * PANEL, d)[:, :, :end]
-        v = values.transpose(0, 1, 3, 2, 4).reshape(batch, heads, blocks * PANEL, -1)
-        return np.ascontiguousarray(k), np.ascontiguousarray(v[:, :, :end, :d])
-
-    def _views(self, layer: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return [batch, heads, c / 64, d, 64] and [batch, heads, d / 64, c, 64] of a layer."""
-        keys, values = self.keys[layer], self.values[layer]
-        return (
-            keys.reshape(*keys.shape[:3], self._head_dim, PANEL),
-            values.reshape(*values.shape[:3], -1, PANEL),
-        )

@@ -39,8 +39,8 @@ class Observer(Protocol):
             kind: Says what the operands are:
                 ``gemm``: int8 codes [M, k] and int32 sums [M, n], or, of a network that is not
                 ternary, float32 operands [M, k] and results [M, n];
-                ``attention``: float32 queries [B, P, N * D], keys and values [B, K, C, D] and
-                probabilities [B, N, P, C], zero above the diagonal;
+                ``attention``: float32 queries [B, P, N * D], keys and values of the pass's own
+                positions [B, P, K * D] and probabilities [B, N, P, C], zero above the diagonal;
                 ``lm_head``: float32 operands [m, H] and logits [m, V].
             operands: See kind.
         """
@@ -151,14 +151,22 @@ class Network:
         operators.rotate(k, positions, self._cosines, self._sines, self._threads)
         cache.append(number, k, v)
         q = q.reshape(cache.batch, -1, q.shape[1])  # [B, P, N * D]
-        a = self._attend(number, q, cache, observer)  # [B, P, N * D]
+        a = self._attend(number, q, k, v, cache, observer)  # [B, P, N * D]
         a = a.reshape(h.shape[0], -1)  # [M, N * D]
         if layer.attention_norm is not None:
             a = self._norm(a, layer.attention_norm)  # [M, N * D]
         x = layer.o.enter(a)  # [M, N * D]
         return layer.o(x, report)  # [M, H]
 
-    def _attend(self, number: int, q: Floats, cache: KVCache, observer: Observer | None) -> Floats:
+    def _attend(
+        self,
+        number: int,
+        q: Floats,
+        k: Floats,
+        v: Floats,
+        cache: KVCache,
+        observer: Observer | None,
+    ) -> Floats:
         batch, count, heads = q.shape[0], q.shape[1], self.config.heads
         end = cache.length + count
         keys, values = cache.keys[number], cache.values[number]
@@ -166,7 +174,8 @@ class Network:
         a = operators.attend(q, keys, values, cache.length, heads, self._threads, kept)
         if observer is not None and kept is not None:
             name = f"model.layers.{number}.self_attn"
-            observer(name, number, "attention", q, *cache.held(number, end), kept)
+            k, v = k.reshape(batch, count, -1), v.reshape(batch, count, -1)  # [B, P, K * D]
+            observer(name, number, "attention", q, k, v, kept)
         return a
 
     def _feed_forward(

@@ -20,7 +20,16 @@ import numpy.typing as npt
 
 from accelsim.config import NetworkConfig
 from accelsim.errors import UserError, did_you_mean
-from accelsim.trace import OPERATOR_DTYPE, Footprint, Kind, Phase, Series, Stationary, Workload
+from accelsim.trace import (
+    EXTREME_COLUMNS,
+    OPERATOR_DTYPE,
+    Footprint,
+    Kind,
+    Phase,
+    Series,
+    Stationary,
+    Workload,
+)
 
 FORMS = ("ternary", "fp16_twin")
 ATTENTION = (Kind.ATTENTION_QK, Kind.SOFTMAX, Kind.ATTENTION_AV)
@@ -106,11 +115,15 @@ def _feed_forward_block(config: NetworkConfig, ternary: bool) -> list[OperatorSh
     """
     hidden, width = config.hidden_size, config.intermediate_size
     gated = config.gated
+    gate = OperatorShape("activation", Kind.RELU2_GATE, width)
+    if gated:
+        kind = Kind.SILU_GATE if config.activation == "silu" else Kind.RELU2_GATE
+        gate = OperatorShape(kind.name.lower(), kind, width)
     up = [("gate_proj", width)] * gated + [("up_proj", width)]
     return [
         _norm("post_norm", hidden),
         *_linears("gate_up" if gated else "up", up, hidden, ternary),
-        OperatorShape("relu2_gate" if gated else "activation", Kind.RELU2_GATE, width),
+        gate,
         *([_norm("ffn_sub_norm", width)] if config.sub_norms else []),
         *_linears("down", [("down_proj", hidden)], width, ternary),
         OperatorShape("ffn_residual", Kind.RESIDUAL, hidden),
@@ -150,7 +163,7 @@ def operator_rows(
     phases = (Phase.PREFILL, Phase.DECODE) if workload.decode else (Phase.PREFILL,)
     names = tuple(f"{phase.name.lower()}/{shape.name}" for phase in phases for shape in shapes)
     rows = np.zeros(len(names), OPERATOR_DTYPE)
-    for column in ("widest_accumulator", "accumulator_bound", "widest_prefix"):
+    for column in EXTREME_COLUMNS:
         rows[column] = -1
     columns = [_columns(shape, config, workload, phase) for phase in phases for shape in shapes]
     for name in columns[0]:

@@ -2,25 +2,71 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.functional import counts
+from accelsim.functional import count_kernels, counts
+from accelsim.functional.cache_counts import CacheCounts
 from accelsim.functional.checkpoint import DenseWeight, TernaryWeight
-from accelsim.functional.counts import ActivationTally, WeightTally
-from accelsim.functional.operators import TernaryLayout
+from accelsim.functional.count_kernels import TALLY
+from accelsim.functional.counts import LinearCounter, WeightTally
 from accelsim.functional.threads import Threads
 from accelsim.trace import COUNT_COLUMNS, EXTREME_COLUMNS, Phase
 
 Floats = NDArray[np.float32]
+Int64 = NDArray[np.int64]
+Codes = NDArray[np.int8]
+Weight = TernaryWeight | DenseWeight
+Counter = Callable[..., None]
+_COLUMN = {name: position for position, name in enumerate(COUNT_COLUMNS)}
+# The trace columns of the first entries of every tally, and of the last ones of attention.
+_MOVING = [
+    _COLUMN[name]
+    for name in ("both_nonzero", "activation_zero", "activation_hamming_k", "activation_hamming_m")
+]
+_BYTE_COST = 8  # of counting a byte of weights, next to a multiply-add
+_CACHE = [_COLUMN[name] for name in ("weight_nonzero", "weight_hamming_k", "weight_hamming_n")]
+
+
+class _Site:
+    """A linear of one layer in one phase: the counts of its weight and of all its instances."""
+
+    def __init__(self, row: int, layer: int, weight: Weight, counted: WeightTally) -> None:
+        self.row = row
+        self.layer = layer
+        self.weight = weight
+        self.columns = counted.columns
+        self.nonzero = counted.nonzero
+        self.tally = np.zeros(TALLY, np.int64)
+        self.bound = self.prefix = -1
+
+    def count_floats(self, operands: Floats, _: Floats) -> None:
+        """Count operands [m, k] as binary16 where the weight is, else as bfloat16."""
+        if isinstance(self.weight, DenseWeight) and self.weight.storage == "F16":
+            words = operands.astype(np.float16).view(np.uint16)
+            counts.tally_words(words, self.nonzero, self.tally)
+        else:
+            count_kernels.tally_floats(operands, self.nonzero, self.tally)
+
+    def find_widest(self, codes: Codes, weight: TernaryWeight) -> None:
+        """Do the plain products that bound sums."""
+        prefix, bound = counts.widest_sums(codes, weight)
+        self.prefix, self.bound = max(self.prefix, prefix), max(self.bound, bound)
+
+    def extremes(self) -> tuple[int, int, int, int]:
+        """Return what was largest, in the order of ``EXTREME_COLUMNS``."""
+        if not isinstance(self.weight, TernaryWeight):
+            return -1, -1, -1, -1
+        widest, largest = self.tally[count_kernels.WIDEST], self.tally[count_kernels.SUM]
+        return int(widest), int(largest), self.bound, self.prefix
 
 
 class Recorder:
     """Accumulates exact counts of every instance that it is shown.
 
-    Counts of a weight are taken at its first instance and added again at each further one; the
+    Counts of a weight are taken once and multiplied by the number of instances at the end; the
     recorder keeps the weights it has seen, so that one object stands for one weight.
     """
 
@@ -39,169 +85,113 @@ class Recorder:
             rows: ``OPERATOR_DTYPE`` [O], from ``operator_rows``.
             names: Of the rows.
             layers: Decoder layers; rows outside the layers are kept under layer 0.
-            threads: Share the products that bound accumulators.
-            prefixes: Also find ``widest_prefix``, at the price of a plain product.
+            threads: Share what is worth it.
+            prefixes: Also find ``accumulator_bound`` and ``widest_prefix``, at the price of two
+                plain products for each linear.
         """
         self._rows = rows
         self._index = {name: position for position, name in enumerate(names)}
-        self._column = {name: position for position, name in enumerate(COUNT_COLUMNS)}
-        self._counts = np.zeros((layers, len(names), len(COUNT_COLUMNS)), np.int64)
-        self._extremes = np.full((len(names), len(EXTREME_COLUMNS)), -1, np.int64)
+        self._layers = layers
         self._threads = threads or Threads()
         self._prefixes = prefixes
         self._weights: dict[int, tuple[object, WeightTally]] = {}
-        self._magnitudes: dict[int, TernaryLayout] = {}
-        self._latest: tuple[object, ActivationTally] | None = None
+        self._sites: list[_Site] = []
+        self._caches: dict[int, CacheCounts] = {}
+        self._linears = LinearCounter()
 
-    def linear(
-        self,
-        name: str,
-        codes: NDArray[np.int8],
-        weight: TernaryWeight,
-        accumulators: NDArray[np.int32],
-        layer: int = 0,
-    ) -> None:
-        """Count an instance of a ternary linear.
+    def count_weights(self, weights: Iterable[Weight]) -> None:
+        """Count weights before they run, together; others are counted when they first run."""
+        fresh = {id(weight): weight for weight in weights if id(weight) not in self._weights}
+        waiting = list(fresh.values())
+        tallies: dict[int, tuple[object, WeightTally]] = {}
 
-        Args:
-            name: Of the row, with its phase.
-            codes: int8 [m, k].
-            weight: Ternary [n, k].
-            accumulators: int32 [m, n], what the product gave.
-            layer: Which layer.
-        """
-        moving = self._moving(codes)
-        fixed = self._fixed(weight)
-        self._add(name, layer, fixed, moving, counts.nonzero_pairs(fixed, moving))
-        widest = max(int(accumulators.max()), -int(accumulators.min()))
-        bound = counts.accumulator_bound(codes, self._magnitudes[id(weight)], self._threads)
-        prefix = counts.widest_prefix(codes, weight.unpack()) if self._prefixes else -1
-        index = self._index[name]
-        np.maximum(self._extremes[index], (widest, bound, prefix), out=self._extremes[index])
+        def some(begin: int, end: int) -> None:
+            for weight in waiting[begin:end]:
+                tallies[id(weight)] = (weight, _tally_weight(weight))
 
-    def dense(self, name: str, operands: Floats, weight: DenseWeight, layer: int = 0) -> None:
-        """Count an instance of a product of 16-bit floats.
-
-        Args:
-            name: Of the row, with its phase.
-            operands: float32 [m, k]; counted as binary16 where the weight is, else as bfloat16.
-            weight: Floats [n, k].
-            layer: Which layer.
-        """
-        half = weight.storage == "F16"
-        moving = counts.tally_activations(
-            operands.astype(np.float16).view(np.uint16) if half else counts.bf16_words(operands)
+        size = sum(
+            w.packed.nbytes if isinstance(w, TernaryWeight) else w.stored.nbytes for w in waiting
         )
-        fixed = self._fixed(weight)
-        self._add(name, layer, fixed, moving, counts.nonzero_pairs(fixed, moving))
+        self._threads.split(some, len(waiting), _BYTE_COST * size)
+        self._weights |= tallies
 
-    def attention(
-        self,
-        phase: Phase,
-        queries: Floats,
-        keys: Floats,
-        values: Floats,
-        probabilities: Floats,
-        layer: int = 0,
-    ) -> None:
-        """Count both products of attention, as bfloat16, over the pairs that causality leaves.
+    def linear(self, name: str, weight: Weight, layer: int = 0) -> Counter:
+        """Return what counts an instance of a linear, given its operands and its results.
+
+        Of a ternary linear these are int8 codes [m, k] and int32 sums [m, n], of another float32
+        operands [m, k].
+
+        Args:
+            name: Of the row, with its phase.
+            weight: [n, k].
+            layer: Which layer.
+        """
+        self.count_weights([weight])
+        counted = self._weights[id(weight)][1]
+        site = _Site(self._index[name], layer, weight, counted)
+        self._sites.append(site)
+        if not isinstance(weight, TernaryWeight):
+            return site.count_floats
+        count = self._linears.of(site.nonzero, site.tally)
+        if not self._prefixes:
+            return count
+
+        def count_and_bound(codes: Codes, sums: NDArray[np.int32]) -> None:
+            count(codes, sums)
+            site.find_widest(codes, weight)
+
+        return count_and_bound
+
+    def attention(self, phase: Phase, layer: int = 0) -> Counter:
+        """Return what counts both products of attention, over the pairs that causality leaves.
+
+        Their operands are those of `CacheCounts.prompt` or `CacheCounts.step`.
 
         Args:
             phase: Prefill: one instance per head. Decode: one per KV head, its heads share it.
-            queries: float32 [B, P, N * D].
-            keys: float32 [B, K, C, D].
-            values: float32 [B, K, C, D].
-            probabilities: float32 [B, N, P, C], zero above the diagonal.
             layer: Which layer.
         """
-        batch, kv_heads, _, head_dim = keys.shape
-        heads = probabilities.shape[1]
-        group = heads // kv_heads
-        words = [counts.bf16_words(x) for x in (queries, keys, values, probabilities)]
-        q = words[0].reshape(batch, -1, heads, head_dim).transpose(0, 2, 1, 3)  # [B, N, P, D]
-        for row in range(batch):
-            for kv_head in range(kv_heads):
-                shared = slice(kv_head * group, (kv_head + 1) * group)
-                self._attend(
-                    phase,
-                    layer,
-                    q[row, shared],
-                    words[1][row, kv_head],
-                    words[2][row, kv_head],
-                    words[3][row, shared],
-                )
-
-    def _attend(
-        self,
-        phase: Phase,
-        layer: int,
-        q: NDArray[np.uint16],
-        k: NDArray[np.uint16],
-        v: NDArray[np.uint16],
-        p: NDArray[np.uint16],
-    ) -> None:
-        """Count the heads of one KV head: q [g, P, D], k and v [C, D], p [g, P, C]."""
-        causal = phase == Phase.PREFILL
-        key_tally = counts.tally_dense(k)
-        value_tally = counts.tally_dense(v, reduction_first=True)
-        instances = range(len(q)) if causal else [slice(None)]
-        for instance in instances:
-            queries = q[instance].reshape(-1, q.shape[2])
-            shares = p[instance].reshape(-1, p.shape[2])
-            moving = counts.tally_activations(queries)
-            if causal:
-                pairs = counts.causal_nonzero_pairs(queries, k)
-            else:
-                pairs = counts.nonzero_pairs(key_tally, moving)
-            prefix = phase.name.lower()
-            self._add(f"{prefix}/attention_qk", layer, key_tally, moving, pairs)
-            moving = counts.tally_activations(shares, causal)
-            pairs = counts.nonzero_pairs(value_tally, moving)
-            self._add(f"{prefix}/attention_av", layer, value_tally, moving, pairs)
+        cache = self._caches.setdefault(layer, CacheCounts(self._threads))
+        return cache.prompt if phase == Phase.PREFILL else cache.step
 
     def rows(self) -> NDArray[np.void]:
         """Return the rows with everything counted so far, ``OPERATOR_DTYPE`` [O]."""
-        filled = self._with_counts(self._counts.sum(axis=0))
+        filled = self._with_counts(self._table().sum(axis=0))
+        extremes = np.full((len(filled), len(EXTREME_COLUMNS)), -1, np.int64)
+        for site in self._sites:
+            np.maximum(extremes[site.row], site.extremes(), out=extremes[site.row])
         for position, column in enumerate(EXTREME_COLUMNS):
-            filled[column] = self._extremes[:, position]
+            filled[column] = extremes[:, position]
         return filled
 
     def layer_rows(self) -> list[NDArray[np.void]]:
         """Return, for each layer, the rows with the counts of that layer alone."""
-        return [self._with_counts(layer) for layer in self._counts]
+        return [self._with_counts(layer) for layer in self._table()]
 
-    def _with_counts(self, table: NDArray[np.int64]) -> NDArray[np.void]:
+    def _table(self) -> Int64:
+        """Return all counts, int64 [layers, rows, ``COUNT_COLUMNS``]."""
+        table = np.zeros((self._layers, len(self._index), len(COUNT_COLUMNS)), np.int64)
+        for site in self._sites:
+            row = table[site.layer, site.row]
+            row[_MOVING] = site.tally[: len(_MOVING)]
+            seen = int(site.tally[count_kernels.SEEN])
+            for column, count in site.columns.items():
+                row[_COLUMN[column]] = seen * count
+        for layer, cache in self._caches.items():
+            for phase, tally in cache.tallies.items():
+                for name, counted in zip(("attention_qk", "attention_av"), tally, strict=True):
+                    row = table[layer, self._index[f"{phase.name.lower()}/{name}"]]
+                    row[_MOVING + _CACHE] = counted
+        return table
+
+    def _with_counts(self, table: Int64) -> NDArray[np.void]:
         filled = self._rows.copy()
-        for column, position in self._column.items():
+        for column, position in _COLUMN.items():
             filled[column] = table[:, position]
         return filled
 
-    def _add(
-        self,
-        name: str,
-        layer: int,
-        fixed: WeightTally,
-        moving: ActivationTally,
-        both_nonzero: int,
-    ) -> None:
-        row = self._counts[layer, self._index[name]]
-        row[self._column["both_nonzero"]] += both_nonzero
-        for column, count in (*fixed.columns.items(), *moving.columns.items()):
-            row[self._column[column]] += count
 
-    def _moving(self, codes: NDArray[np.int8]) -> ActivationTally:
-        """Count codes once where several linears in a row read the same array."""
-        if self._latest is None or self._latest[0] is not codes:
-            self._latest = (codes, counts.tally_activations(counts.code_words(codes)))
-        return self._latest[1]
-
-    def _fixed(self, weight: Any) -> WeightTally:
-        known = self._weights.get(id(weight))
-        if known is None:
-            if isinstance(weight, TernaryWeight):
-                tally = counts.tally_ternary(weight.unpack())
-                self._magnitudes[id(weight)] = counts.lay_out_magnitudes(weight)
-            else:
-                tally = counts.tally_dense(counts.stored_words(weight.stored))
-            known = self._weights[id(weight)] = (weight, tally)
-        return known[1]
+def _tally_weight(weight: Weight) -> WeightTally:
+    if isinstance(weight, TernaryWeight):
+        return counts.tally_ternary(weight)
+    return counts.tally_dense(counts.stored_words(weight.stored))

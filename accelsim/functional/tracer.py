@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from accelsim.errors import UserError
-from accelsim.functional.checkpoint import EMBEDDING, LM_HEAD, Checkpoint, TernaryWeight
+from accelsim.functional.checkpoint import EMBEDDING, LM_HEAD, Checkpoint
 from accelsim.functional.checkpoint_config import shape_of
 from accelsim.functional.generate import generate
 from accelsim.functional.network import Network
 from accelsim.functional.operator_rows import footprint, operator_rows, trace_form
 from accelsim.functional.opportunities import zero_fraction
-from accelsim.functional.recorder import Recorder
+from accelsim.functional.recorder import Counter, Recorder
 from accelsim.trace import Phase, Trace, WeightSource, Workload
 
 
@@ -42,7 +42,8 @@ def trace_network(
         token_ids: Integers [batch, prefill]; a batch holds different texts.
         workload: Its batch and prefill are those of the tokens.
         name: Of the network, for the trace.
-        prefixes: Also find the widest running sum of every ternary product.
+        prefixes: Also find, for every ternary product, the widest running sum and the largest sum
+            of |code * weight|: two plain products each.
 
     Raises:
         UserError: tokens that do not fit the workload or the network, equal rows in a batch, or
@@ -66,6 +67,7 @@ def record_network(
     names, rows = operator_rows(shape, workload, form)
     recorder = Recorder(rows, names, shape.layers, prefixes=prefixes)
     watcher = _Watcher(recorder, network.checkpoint)
+    recorder.count_weights(network.checkpoint.linears.values())
     generate(
         network,
         tokens,
@@ -100,25 +102,30 @@ class _Watcher:
         self._recorder = recorder
         self._checkpoint = checkpoint
         self._phase = Phase.PREFILL
+        self._counters: dict[str, Counter] = {}
 
     def start_pass(self, number: int) -> None:
-        self._phase = Phase.DECODE if number else Phase.PREFILL
+        phase = Phase.DECODE if number else Phase.PREFILL
+        if phase != self._phase:
+            self._phase = phase
+            self._counters.clear()
 
     def __call__(self, name: str, layer: int, kind: str, *operands: NDArray[Any]) -> None:
-        prefix = self._phase.name.lower()
+        counter = self._counters.get(name)
+        if counter is None:
+            counter = self._counters[name] = self._open(name, layer, kind)
+        counter(*operands)
+
+    def _open(self, name: str, layer: int, kind: str) -> Counter:
+        """Return what counts the product of this name in this phase."""
         if kind == "attention":
-            q, k, v, probabilities = operands
-            self._recorder.attention(self._phase, q, k, v, probabilities, layer)
-        elif kind == "lm_head":
+            return self._recorder.attention(self._phase, layer)
+        prefix = self._phase.name.lower()
+        if kind == "lm_head":
             tensor = EMBEDDING if self._checkpoint.config.tie_embeddings else LM_HEAD
-            self._recorder.dense(f"{prefix}/lm_head", operands[0], self._checkpoint.dense[tensor])
-        else:
-            row = f"{prefix}/{name.rpartition('.')[2]}"
-            weight = self._checkpoint.linears[name]
-            if isinstance(weight, TernaryWeight):
-                self._recorder.linear(row, operands[0], weight, operands[1], layer)
-            else:
-                self._recorder.dense(row, operands[0], weight, layer)
+            return self._recorder.linear(f"{prefix}/lm_head", self._checkpoint.dense[tensor])
+        row = f"{prefix}/{name.rpartition('.')[2]}"
+        return self._recorder.linear(row, self._checkpoint.linears[name], layer)
 
 
 def _check_tokens(tokens: NDArray[Any], workload: Workload) -> NDArray[Any]:

@@ -3,7 +3,8 @@
 Recipes follow the functional model's arithmetic: RMSNorm squares, sums and scales (two passes over
 the vector, because the mean must be known first), softmax needs the maximum before the first
 exponential and the sum before the first probability (three passes), absmax needs the whole vector
-before the first int8 code.
+before the first int8 code. A SiLU gate is ``gate * up * (1 / (1 + exp(-gate)))``: the exponential
+takes the negated value, so the sign costs nothing.
 """
 
 from __future__ import annotations
@@ -65,6 +66,9 @@ RECIPES = {
         {P.MUL: 2, P.COMPARE: 1, P.ADD: 2, P.EXP: 1}, {P.RECIPROCAL: 1}, passes=3, reads=3, writes=2
     ),
     Kind.RELU2_GATE: Recipe({P.COMPARE: 1, P.MUL: 2}, {}, passes=1, reads=2, writes=1),
+    Kind.SILU_GATE: Recipe(
+        {P.EXP: 1, P.ADD: 1, P.RECIPROCAL: 1, P.MUL: 2}, {}, passes=1, reads=2, writes=1
+    ),
     Kind.RESIDUAL: Recipe({P.ADD: 1}, {}, passes=1, reads=2, writes=1),
 }
 
