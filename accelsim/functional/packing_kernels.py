@@ -176,23 +176,23 @@ def read_base3(stored: Bytes, begin: int, codes: Bytes) -> None:
     source = begin // 5
     whole = codes.size // 5
     for word in range(whole):
-        _read_word(stored[source + word], codes[5 * word : 5 * word + 5])
+        _read_word(stored[source + word], codes, 5 * word)
     if 5 * whole < codes.size:
         last = np.empty(5, np.uint8)
-        _read_word(stored[source + whole], last)
+        _read_word(stored[source + whole], last, 0)
         codes[5 * whole :] = last[: codes.size - 5 * whole]
 
 
 @inner_kernel
-def _read_word(byte: np.uint8, codes: Bytes) -> None:
+def _read_word(byte: np.uint8, codes: Bytes, at: int) -> None:
     if byte > 242:
-        codes[:] = 3
+        codes[at : at + 5] = 3
         return
-    codes[0] = byte // 81
-    codes[1] = byte // 27 % 3
-    codes[2] = byte // 9 % 3
-    codes[3] = byte // 3 % 3
-    codes[4] = byte % 3
+    codes[at] = byte // 81
+    codes[at + 1] = byte // 27 % 3
+    codes[at + 2] = byte // 9 % 3
+    codes[at + 3] = byte // 3 % 3
+    codes[at + 4] = byte % 3
 
 
 @kernel
@@ -221,45 +221,45 @@ def move_tl1(
     rows, then over the 256 / lanes inputs of a step, over the rows of ``lanes``, over the steps of
     a tile, over its rows, over the tiles of a row.
     """
-    step = 256 // lanes
-    position = begin * (codes.shape[1] // 4)
+    quads = 64 // lanes
+    start = begin * (codes.shape[1] // 4)
     for row_tile in range(0, codes.shape[0], tile_rows):
         for first in range(0, codes.shape[1], tile_inputs):
             for group in range(row_tile, row_tile + tile_rows, lanes):
-                for k_step in range(first, first + tile_inputs, step):
-                    for row in range(group, group + lanes, 16):
-                        for k in range(k_step, k_step + step, 4):
-                            for lane in range(16):
-                                _move_pairs(codes[row + lane], k, stored, position, writing)
-                                position += 1
+                for row in range(lanes):
+                    at = start + row // 16 * quads * 16 + row % 16
+                    for k in range(first, first + tile_inputs, 4 * quads):
+                        for quad in range(quads):
+                            spot = at + 16 * quad
+                            _move_pairs(codes, group + row, k + 4 * quad, stored, spot, writing)
+                        at += quads * lanes
+                start += lanes * (tile_inputs // 4)
 
 
 @inner_kernel
-def _move_pairs(row: Bytes, k: int, stored: Bytes, position: int, writing: bool) -> None:
+def _move_pairs(
+    codes: Bytes, row: int, k: int, stored: Bytes, position: int, writing: bool
+) -> None:
     """Move four weights, two pairs of 3 * code0 + code1."""
     if writing:
-        stored[position] = _pair(row, k) << 4 | _pair(row, k + 2)
+        high = 3 * codes[row, k] + codes[row, k + 1]
+        stored[position] = high << 4 | 3 * codes[row, k + 2] + codes[row, k + 3]
     else:
-        _put_pair(stored[position] >> 4, row, k)
-        _put_pair(stored[position] & 15, row, k + 2)
+        _put_pair(stored[position] >> 4, codes, row, k)
+        _put_pair(stored[position] & 15, codes, row, k + 2)
 
 
 @inner_kernel
-def _pair(row: Bytes, k: int) -> int:
-    return int(3 * row[k] + row[k + 1])
+def _put_pair(index: int, codes: Bytes, row: int, k: int) -> None:
+    third = index // 3
+    codes[row, k] = min(third, 3)
+    codes[row, k + 1] = index - 3 * third
 
 
 @inner_kernel
-def _put_pair(index: int, row: Bytes, k: int) -> None:
-    valid = index < 9
-    row[k] = index // 3 if valid else 3
-    row[k + 1] = index % 3 if valid else 3
-
-
-@inner_kernel
-def _row_of_byte(position: int) -> int:
-    """Return which of 32 rows a byte holds: eights 1 and 2 change places, as AVX2 unpacks them."""
-    return position & 7 | (position & 8) << 1 | (position & 16) >> 1
+def _byte_of_row(row: int) -> int:
+    """Return where a row of 32 lies: eights 1 and 2 change places, as AVX2 unpacks them."""
+    return row & 7 | (row & 8) << 1 | (row & 16) >> 1
 
 
 @kernel
@@ -278,46 +278,43 @@ def move_tl2_triples(
     A byte of ``indices`` holds six weights of one row, two triples, the first in its high bits.
     Bytes run over 32 rows, over the sixes of a tile, over its rows, over the tiles of a row.
     ``signs`` has a little-endian 16-bit word for 24 inputs of rows j and 16 + j: from its high bit
-    down the triples, row j before row 16 + j.
+    down the triples, row j before row 16 + j. Writing adds to zeros.
     """
-    at, sign_at = begin * (inputs // 6), begin * (inputs // 24)
+    start = begin * (inputs // 6)
     for row_tile in range(0, codes.shape[0], tile_rows):
         for first in range(0, inputs, tile_inputs):
             for group in range(row_tile, row_tile + tile_rows, 32):
-                for k in range(first, first + tile_inputs, 24):
-                    words = signs[sign_at : sign_at + 32]
-                    for six in range(4):
-                        for position in range(32):
-                            row = _row_of_byte(position)
-                            _move_triples(
-                                codes[group + row], k + 6 * six, indices, at, words, row, writing
-                            )
-                            at += 1
-                    sign_at += 32
+                for row in range(32):
+                    spot = start + _byte_of_row(row)
+                    for six in range(tile_inputs // 6):
+                        sign = start // 4 + six // 4 * 32 + row % 16 * 2 + 1 - six % 4 // 2
+                        bit = 7 - six % 2 * 4 - row // 16
+                        k = first + 6 * six
+                        at = spot + 32 * six
+                        if writing:
+                            high = _triple(codes, group + row, k)
+                            low = _triple(codes, group + row, k + 3)
+                            indices[at] = abs(high) << 4 | abs(low)
+                            signs[sign] |= (high < 0) << bit | (low < 0) << (bit - 2)
+                        else:
+                            high_sign, low_sign = signs[sign] >> bit, signs[sign] >> (bit - 2)
+                            _put_triple(indices[at] >> 4, high_sign, codes, group + row, k)
+                            _put_triple(indices[at] & 15, low_sign, codes, group + row, k + 3)
+                start += 32 * (tile_inputs // 6)
 
 
 @inner_kernel
-def _move_triples(
-    codes: Bytes, k: int, indices: Bytes, at: int, signs: Bytes, row: int, writing: bool
-) -> None:
-    """Move six weights of row 0..31, two triples of |9 w0 + 3 w1 + w2| and their signs."""
-    for half in range(2):
-        triple = k // 3 % 8 + half
-        bit = 15 - 2 * triple - row // 16
-        word, mask = 2 * (row % 16) + bit // 8, 1 << bit % 8
-        first = k + 3 * half
-        shift = 4 - 4 * half
-        if writing:
-            value = 9 * codes[first] + 3 * codes[first + 1] + codes[first + 2] - 13
-            indices[at] |= abs(value) << shift
-            signs[word] |= mask if value < 0 else 0
-        else:
-            index = np.int64(indices[at] >> shift & 15)
-            value = 13 - index if signs[word] & mask else 13 + index
-            valid = index < 14
-            codes[first] = value // 9 if valid else 3
-            codes[first + 1] = value // 3 % 3 if valid else 3
-            codes[first + 2] = value % 3 if valid else 3
+def _triple(codes: Bytes, row: int, k: int) -> int:
+    return int(9 * codes[row, k] + 3 * codes[row, k + 1] + codes[row, k + 2]) - 13
+
+
+@inner_kernel
+def _put_triple(index: int, sign: int, codes: Bytes, row: int, k: int) -> None:
+    value = np.uint8(13 - index if sign & 1 else 13 + index)
+    valid = index < 14
+    codes[row, k] = value // 9 if valid else 3
+    codes[row, k + 1] = value // 3 % 3 if valid else 3
+    codes[row, k + 2] = value % 3 if valid else 3
 
 
 @kernel
@@ -329,12 +326,12 @@ def move_tl2_pairs(
     Bytes run over 32 rows, over the 8 fours of 32 inputs, over a tile's rows, over the inputs.
     """
     inputs = codes.shape[1]
-    at = begin * ((inputs - from_input) // 4)
+    start = begin * ((inputs - from_input) // 4)
     for row_tile in range(0, codes.shape[0], tile_rows):
         for first in range(from_input, inputs, 32):
             for group in range(row_tile, row_tile + tile_rows, 32):
-                for k in range(first, first + 32, 4):
-                    for position in range(32):
-                        row = group + _row_of_byte(position)
-                        _move_pairs(codes[row], k, stored, at, writing)
-                        at += 1
+                for row in range(32):
+                    for four in range(8):
+                        at = start + 32 * four + _byte_of_row(row)
+                        _move_pairs(codes, group + row, first + 4 * four, stored, at, writing)
+                start += 256
