@@ -46,6 +46,7 @@ class Packing:
         block: Weights of a row that are packed together.
         rest_bits: Bits a weight for what a row has past whole blocks; 0 fills a block up.
         tensor_bits: What a tensor has beside its codes, its scale for instance.
+        lossless: Whether ternary weights and their float32 scale come back as they were.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Packing:
     block: int = 1
     rest_bits: int = 0
     tensor_bits: int = 0
+    lossless: bool = True
 
     def bits(self, outputs: int, inputs: int) -> int:
         """Return the bits of a tensor [outputs, inputs], rounded up to a whole bit."""
@@ -81,16 +83,22 @@ PACKINGS = {
     for row in (
         Packing("ternary2", 2, 1, "decoder.ternary2", True, "HF uint8: 4 weights a byte"),
         Packing("base3", 8, 5, "decoder.base3", True, "5 ternary digits a byte, base 3"),
-        Packing("tq1_0", 27, 16, "decoder.base3", True, "ggml TQ1_0: 54 B / 256", 256),
-        Packing("tq2_0", 33, 16, "decoder.ternary2", True, "ggml TQ2_0: 66 B / 256", 256),
+        # TQ rounds the scale to float16.
+        Packing(
+            "tq1_0", 27, 16, "decoder.base3", True, "ggml TQ1_0: 54 B / 256", 256, lossless=False
+        ),
+        Packing(
+            "tq2_0", 33, 16, "decoder.ternary2", True, "ggml TQ2_0: 66 B / 256", 256, lossless=False
+        ),
         # bitnet.cpp keeps 32 bytes for the scale of a tensor.
         Packing("i2_s", 2, 1, "decoder.ternary2", True, "bitnet.cpp I2_S", 128, 0, 256),
         Packing("tl1", 2, 1, "decoder.tl1", True, "bitnet.cpp TL1: 2 in 4 bits", 4, 0, 256),
         # Blocks of 96 inputs are its commonest tile; what is left of a row is packed as in TL1.
         Packing("tl2", 5, 3, "decoder.tl2", True, "bitnet.cpp TL2: 3 in 5 bits", 96, 2, 256),
         Packing("int8", 8, 1, "", False, "one byte a weight"),
-        Packing("fp16", 16, 1, "", False, "IEEE 754 binary16"),
-        Packing("bf16", 16, 1, "", False, "bfloat16"),
+        # Floats hold weight times scale, rounded.
+        Packing("fp16", 16, 1, "", False, "IEEE 754 binary16", lossless=False),
+        Packing("bf16", 16, 1, "", False, "bfloat16", lossless=False),
     )
 }
 

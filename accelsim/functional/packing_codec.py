@@ -118,6 +118,7 @@ class Codec:
         if stored.shape != (size,):
             allowed = f"{self.name} [{outputs}, {inputs}] takes {size} bytes"
             raise tensor.refuse("wrong number of bytes", stored.size, allowed)
+        stored = _read_only(stored)
         scale = self.read_scale(stored, tensor) if self.read_scale else None
         if self.name == "hf" and outputs % 4 == 0:
             packed = stored.reshape(-1, inputs)
@@ -161,7 +162,7 @@ class Codec:
         tensor = Tensor(outputs, inputs)
         stored = np.zeros(self.size(outputs, inputs), np.uint8)
         for begin, codes in self._row_blocks(tensor):
-            kernels.unpack_rows(packed, begin, codes)
+            kernels.unpack_rows(_read_only(packed), begin, codes)
             self.write(stored, tensor, begin, codes)
         if self.write_scale:
             if scale is None:
@@ -176,6 +177,13 @@ class Codec:
         codes = np.empty((min(rows, tensor.outputs), tensor.inputs), np.uint8)
         for begin in range(0, tensor.outputs, rows):
             yield begin, codes[: tensor.outputs - begin]
+
+
+def _read_only(array: Bytes) -> Bytes:
+    """Return a view that cannot be written to: kernels are compiled for one kind of array."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def check_scale(scale: np.float32, tensor: Tensor) -> np.float32:

@@ -1,7 +1,8 @@
 """Compiled loops of the packings: a row block of codes 0, 1, 2 (weight plus one), a byte each.
 
 Readers fill ``codes`` [rows, inputs] with rows ``begin``.. of a stored tensor and put 3 where a
-code is invalid; writers do the reverse. `packings` states the layouts and checks shapes.
+code is invalid; writers do the reverse. Movers do either, to or from the bytes of these rows alone.
+`packings` states the layouts and checks shapes.
 """
 
 from __future__ import annotations
@@ -208,7 +209,6 @@ def write_base3(codes: Bytes, begin: int, stored: Bytes) -> None:
 @kernel
 def move_tl1(
     codes: Bytes,
-    begin: int,
     tile_rows: int,
     tile_inputs: int,
     lanes: int,
@@ -222,7 +222,7 @@ def move_tl1(
     a tile, over its rows, over the tiles of a row.
     """
     quads = 64 // lanes
-    start = begin * (codes.shape[1] // 4)
+    start = 0
     for row_tile in range(0, codes.shape[0], tile_rows):
         for first in range(0, codes.shape[1], tile_inputs):
             for group in range(row_tile, row_tile + tile_rows, lanes):
@@ -265,7 +265,6 @@ def _byte_of_row(row: int) -> int:
 @kernel
 def move_tl2_triples(
     codes: Bytes,
-    begin: int,
     tile_rows: int,
     tile_inputs: int,
     inputs: int,
@@ -280,7 +279,7 @@ def move_tl2_triples(
     ``signs`` has a little-endian 16-bit word for 24 inputs of rows j and 16 + j: from its high bit
     down the triples, row j before row 16 + j. Writing adds to zeros.
     """
-    start = begin * (inputs // 6)
+    start = 0
     for row_tile in range(0, codes.shape[0], tile_rows):
         for first in range(0, inputs, tile_inputs):
             for group in range(row_tile, row_tile + tile_rows, 32):
@@ -319,14 +318,14 @@ def _put_triple(index: int, sign: int, codes: Bytes, row: int, k: int) -> None:
 
 @kernel
 def move_tl2_pairs(
-    codes: Bytes, begin: int, tile_rows: int, from_input: int, stored: Bytes, writing: bool
+    codes: Bytes, tile_rows: int, from_input: int, stored: Bytes, writing: bool
 ) -> None:
     """Read, or write, the columns past ``from_input``, a multiple of 32, in pairs as in TL1.
 
     Bytes run over 32 rows, over the 8 fours of 32 inputs, over a tile's rows, over the inputs.
     """
     inputs = codes.shape[1]
-    start = begin * ((inputs - from_input) // 4)
+    start = 0
     for row_tile in range(0, codes.shape[0], tile_rows):
         for first in range(from_input, inputs, 32):
             for group in range(row_tile, row_tile + tile_rows, 32):

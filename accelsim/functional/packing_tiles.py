@@ -88,7 +88,8 @@ def tl1(presets: Presets) -> Codec:
 
     def move(stored: Bytes, tensor: Tensor, begin: int, codes: Bytes, writing: bool) -> None:
         tiles = _tiles_of("tl1", tensor, presets)
-        kernels.move_tl1(codes, begin, *tiles, stored, writing)
+        part = _part(stored, begin * tensor.inputs // 4, codes.size // 4, writing)
+        kernels.move_tl1(codes, *tiles, part, writing)
 
     def fits(tensor: Tensor) -> None:
         tiles = _tiles_of("tl1", tensor, presets)
@@ -116,12 +117,14 @@ def tl2(presets: Presets) -> Codec:
     def move(stored: Bytes, tensor: Tensor, begin: int, codes: Bytes, writing: bool) -> None:
         rows, columns, _ = _tiles_of("tl2", tensor, presets)
         inputs = tensor.inputs // columns * columns
-        signs = tensor.outputs * inputs // 6
-        pairs = signs + tensor.outputs * inputs // 24
-        kernels.move_tl2_triples(
-            codes, begin, rows, columns, inputs, stored, stored[signs:], writing
-        )
-        kernels.move_tl2_pairs(codes, begin, rows, inputs, stored[pairs:], writing)
+        parts, at = [], 0
+        for width, share in ((inputs, 6), (inputs, 24), (tensor.inputs - inputs, 4)):
+            first, size = at + begin * width // share, len(codes) * width // share
+            parts.append(_part(stored, first, size, writing))
+            at += tensor.outputs * width // share
+        indices, signs, pairs = parts
+        kernels.move_tl2_triples(codes, rows, columns, inputs, indices, signs, writing)
+        kernels.move_tl2_pairs(codes, rows, inputs, pairs, writing)
 
     def fits(tensor: Tensor) -> None:
         tiles = _tiles_of("tl2", tensor, presets)
@@ -153,6 +156,12 @@ def _tiles_of(name: str, tensor: Tensor, presets: Presets) -> Tiles:
         allowed = f"known, outputs x inputs: {known}"
         raise tensor.refuse(f"tiles of {name} are not known for this shape", list(shape), allowed)
     return presets[shape]
+
+
+def _part(stored: Bytes, begin: int, size: int, writing: bool) -> Bytes:
+    """Return bytes to write to, or a copy of them to read: one kernel serves both."""
+    part = stored[begin : begin + size]
+    return part if writing else np.array(part)
 
 
 def _tl2_bytes(outputs: int, inputs: int) -> int:

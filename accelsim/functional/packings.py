@@ -103,7 +103,8 @@ def _tq(name: str, block_bytes: int, read_codes: Any, write_codes: Any) -> Codec
         blocks(stored)[begin * per_row :][: used.size, -2] = used
 
     def write_scale(stored: Bytes, tensor: Tensor, scale: np.float32) -> None:
-        half = scale.astype("<f2")
+        with np.errstate(over="ignore"):
+            half = scale.astype("<f2")
         check_scale(half.astype(np.float32), tensor)
         used = blocks(stored)[:, -2] != 0
         blocks(stored)[used, -2:] = np.array([half]).view(np.uint8)
