@@ -91,8 +91,8 @@ PACKINGS = {
             "tq2_0", 33, 16, "decoder.ternary2", True, "ggml TQ2_0: 66 B / 256", 256, lossless=False
         ),
         # bitnet.cpp keeps 32 bytes for the scale of a tensor.
-        Packing("i2_s", 2, 1, "decoder.ternary2", True, "bitnet.cpp I2_S", 128, 0, 256),
-        Packing("tl1", 2, 1, "decoder.tl1", True, "bitnet.cpp TL1: 2 in 4 bits", 4, 0, 256),
+        Packing("i2_s", 2, 1, "decoder.ternary2", True, "bitnet.cpp I2_S", 1, 0, 256),
+        Packing("tl1", 2, 1, "decoder.tl1", True, "bitnet.cpp TL1: 2 in 4 bits", 2, 0, 256),
         # Blocks of 96 inputs are its commonest tile; what is left of a row is packed as in TL1.
         Packing("tl2", 5, 3, "decoder.tl2", True, "bitnet.cpp TL2: 3 in 5 bits", 96, 2, 256),
         Packing("int8", 8, 1, "", False, "one byte a weight"),

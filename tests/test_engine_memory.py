@@ -242,7 +242,7 @@ def test_reads_of_the_workload_cover_its_distinct_bytes() -> None:
         # Bits of 100 and of 700 weights in a row, from the layout of a block.
         ("tq1_0", {100: 1 * 54 * 8, 700: 3 * 54 * 8}),
         ("tq2_0", {100: 1 * 66 * 8, 700: 3 * 66 * 8}),
-        ("i2_s", {100: 1 * 32 * 8, 700: 6 * 32 * 8}),
+        ("i2_s", {100: 100 * 2, 700: 700 * 2}),
         ("tl1", {100: 50 * 4, 700: 350 * 4}),
         ("tl2", {100: 32 * 5 + 4 * 2, 700: 224 * 5 + 28 * 2}),
     ],

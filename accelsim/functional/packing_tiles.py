@@ -6,11 +6,11 @@ microsoft/BitNet generates for the networks it lists; another shape is refused. 
 other tiles decodes with ``tl1({(outputs, inputs): Tiles(BM, BK, bm)})``. For the shapes of
 BitNet b1.58 2B-4T ``setup_env.py`` generates none, and its converter refuses them.
 
-Read from, and compared at the level of single weights: ``preprocess_weights_tl1`` and ``_tl2`` of
-``utils/convert-hf-to-gguf-bitnet.py``, which write the bytes; the kernels in ``preset_kernels/``
-and the offsets in the fork's ``ggml.c``, which read them. No file of a published network was at
-hand. The ``kernel_config_*.ini`` in ``preset_kernels/`` name other tiles for some shapes, but
-``setup_env.py`` writes its own over them before anything is converted.
+Verified: random weights of every shape below gave the bytes that ``preprocess_weights_tl1`` and
+``_tl2`` of ``utils/convert-hf-to-gguf-bitnet.py`` write. Read, and in agreement: the kernels in
+``preset_kernels/`` and the offsets in the fork's ``ggml.c``. Not verified: a file of a published
+network, for none was at hand. The ``kernel_config_*.ini`` in ``preset_kernels/`` name other tiles
+for some shapes, but ``setup_env.py`` writes its own over them before anything is converted.
 
 Bytes of a tensor [N, K], as ``ggml_nbytes`` of that fork counts them:
 

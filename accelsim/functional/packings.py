@@ -8,9 +8,9 @@ Layouts, element e of a row counted along its inputs, code = weight + 1:
 
 - ``hf``: the canonical form itself (transformers, ``integrations/bitnet.py``).
 - ``i2_s``: 128 weights in 32 bytes, byte j holds elements j, 32 + j, 64 + j, 96 + j from its high
-  bits down; after the codes a float32 scale and 28 unused bytes (microsoft/BitNet,
-  ``src/ggml-bitnet-mad.cpp``, built for x86). ``i2_s_arm``: the same in runs of 64 weights and 16
-  bytes. A file does not say which of the two it is.
+  bits down; runs go on over the ends of rows. After the codes a float32 scale and 28 unused bytes
+  (microsoft/BitNet, ``src/ggml-bitnet-mad.cpp``, built for x86). ``i2_s_arm``: the same in runs of
+  64 weights and 16 bytes. A file does not say which of the two it is.
 - ``tl1``, ``tl2``: see `packing_tiles`.
 - ``tq2_0``: blocks of 256 weights, 64 bytes and a float16 scale; byte m of a half holds elements
   m, 32 + m, 64 + m, 96 + m from its low bits up (ggml).
@@ -21,6 +21,7 @@ Layouts, element e of a row counted along its inputs, code = weight + 1:
 
 from __future__ import annotations
 
+import math
 from types import MappingProxyType
 from typing import Any
 
@@ -45,14 +46,33 @@ def _write_hf(stored: Bytes, tensor: Tensor, begin: int, codes: Bytes) -> None:
 
 def _i2_s(name: str, group: int) -> Codec:
     """Return I2_S in runs of ``group`` bytes."""
+    run = 4 * group
 
     def read(stored: Bytes, tensor: Tensor, begin: int, codes: Bytes) -> None:
-        kernels.read_crumbs(stored, begin, group, 3 * group, -group, 0, codes)
+        first = begin * tensor.inputs // run
+        kernels.read_crumbs(stored, first, group, 3 * group, -group, 0, codes.reshape(-1, run))
 
     def write(stored: Bytes, tensor: Tensor, begin: int, codes: Bytes) -> None:
-        kernels.write_crumbs(codes, begin, group, 3 * group, -group, 0, stored)
+        first = begin * tensor.inputs // run
+        kernels.write_crumbs(codes.reshape(-1, run), first, group, 3 * group, -group, 0, stored)
 
-    return Codec(name, 4 * group, _i2_s_bytes, read, write, _read_i2_s_scale, _write_i2_s_scale)
+    def fits(tensor: Tensor) -> None:
+        weights = tensor.outputs * tensor.inputs
+        if weights % run:
+            allowed = f"{name} holds multiples of {run} weights"
+            raise tensor.refuse("weights do not fit the packing", weights, allowed)
+
+    return Codec(
+        name,
+        1,
+        _i2_s_bytes,
+        read,
+        write,
+        _read_i2_s_scale,
+        _write_i2_s_scale,
+        lambda tensor: run // math.gcd(tensor.inputs, run),
+        fits,
+    )
 
 
 def _i2_s_bytes(outputs: int, inputs: int) -> int:
