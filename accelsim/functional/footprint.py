@@ -54,7 +54,7 @@ def footprint_table(tensors: Iterable[Tensor]) -> list[FootprintRow]:
     """Return a row for every packing in the order of `PACKINGS`, and last the entropy of each.
 
     Bytes are what a machine moves, the scale included where it lies in the tensor; a file may add
-    padding (`packings.Codec.nbytes`).
+    padding (`packing_codec.Codec.nbytes`).
 
     Args:
         tensors: At least one weight.
