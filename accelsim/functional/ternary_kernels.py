@@ -23,7 +23,6 @@ the step before meet a code of zero, as `arrange` writes them.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,8 +40,8 @@ from accelsim.kernels import cpu_has, kernel
 MOST_INPUTS = 1 << 24
 FIELDS = 4
 _PREFETCH_BYTES = 4096
-# Codes of so many bytes stay in the second-level cache while weights pass by.
-_CODE_BYTES = 1 << 18
+# Codes of so many bytes stay near while weights pass by, which they then do a few times only.
+_CODE_BYTES = 1 << 16
 _BYTE, _WORD, _INT, _LONG = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 _QUAD = ir.VectorType(_INT, FIELDS)
 
@@ -128,6 +127,16 @@ def _load(builder: Builder, base: ir.Value, offset: ir.Value, lanes: int) -> Vec
     """Load int32 lanes from any address."""
     place = builder.bitcast(builder.gep(base, [offset]), ir.VectorType(_INT, lanes).as_pointer())
     return builder.load(place, align=1)
+
+
+def _prefetch(builder: Builder, place: ir.Value) -> None:
+    """Ask for a cache line: hardware stops asking ahead at the pages of a mapped file.
+
+    "Convergent" forbids LLVM to unroll the loop around it, for which registers do not suffice.
+    """
+    kind = ir.FunctionType(ir.VoidType(), [place.type, _INT, _INT, _INT])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    builder.call(function, [place, _INT(0), _INT(3), _INT(1)], attrs=("convergent",))
 
 
 class _Vnni:
@@ -231,83 +240,94 @@ def _add_across(builder: Builder, sums: list[Vector]) -> Vector:
     return total
 
 
-def _emit_row(
-    builder: Builder, path: Path, codes: list[ir.Value], row: ir.Value, k: ir.Value
+def _emit_steps(
+    builder: Builder, path: Path, rows: list[ir.Value], codes: list[ir.Value], k: ir.Value
 ) -> list[Vector]:
-    """Emit one packed row times some rows of codes; return int32 [4] for each."""
-    emitter = _EMITTERS[path.codes.type]
-    words, long = path.step // 4, _LONG
-    last = builder.sub(k, long(path.step))
-    steps = builder.udiv(builder.add(k, long(path.step - 1)), long(path.step))
-    cells = [(t, i) for t in range(len(codes)) for i in range(FIELDS)]
-    lanes = ir.VectorType(_INT, min(words, path.step // 4))
-    wide = {c: cgutils.alloca_once_value(builder, ir.Constant(lanes, None)) for c in cells}
-    narrow = {c: cgutils.alloca_once(builder, emitter.narrow) for c in cells}
-    with cgutils.for_range_slice(builder, long(0), steps, long(path.steps), long) as (begin, _):
+    """Emit packed rows times rows of codes; return int32 [4] for each pair, codes inside."""
+    emitter, words = _EMITTERS[path.codes.type], path.step // 4
+    cells = [(r, t, i) for r in rows for t in codes for i in range(FIELDS)]
+    zero = ir.Constant(ir.VectorType(_INT, words), None)
+    wide = {cell: cgutils.alloca_once_value(builder, zero) for cell in cells}
+    narrow = {cell: cgutils.alloca_once(builder, emitter.narrow) for cell in cells}
+    size, most = _LONG(path.step), _LONG(path.steps)
+    last = builder.sub(k, size)
+    steps = builder.udiv(builder.add(last, _LONG(2 * path.step - 1)), size)
+    with cgutils.for_range_slice(builder, _LONG(0), steps, most, _LONG) as (begin, _):
         for cell in cells:
             builder.store(ir.Constant(emitter.narrow, None), narrow[cell])
-        left = builder.sub(steps, begin)
-        whole = builder.icmp_unsigned("<", left, long(path.steps))
-        end = builder.add(begin, builder.select(whole, left, long(path.steps)))
-        with cgutils.for_range_slice(builder, begin, end, long(1), long) as (step, _):
-            start = builder.mul(step, long(path.step))
-            inside = builder.icmp_unsigned("<", start, last)
-            offset = builder.select(inside, start, last)
-            ahead = builder.gep(row, [builder.add(offset, long(_PREFETCH_BYTES))])
-            _call(builder, "llvm.prefetch.p0", ir.VoidType(), ahead, _INT(0), _INT(3), _INT(1))
-            packed = _load(builder, row, offset, words)
-            spot = builder.mul(start, long(emitter.registers))
-            spots = [builder.add(spot, long(path.step * h)) for h in range(emitter.registers)]
-            read = [[_load(builder, base, s, words) for s in spots] for base in codes]
-            for i in range(FIELDS):
-                weights = emitter.field(builder, packed, i)
-                for t in range(len(codes)):
-                    total = builder.load(narrow[t, i])
-                    builder.store(emitter.add(builder, total, weights, read[t]), narrow[t, i])
-        for (t, i), total in narrow.items():
-            more = emitter.widen(builder, builder.load(total), i)
-            builder.store(builder.add(builder.load(wide[t, i]), more), wide[t, i])
+        end = _least(builder, builder.add(begin, most), steps)
+        with cgutils.for_range_slice(builder, begin, end, _LONG(1), _LONG) as (step, _):
+            start = builder.mul(step, size)
+            place = _least(builder, start, last)
+            packed = {row: _load(builder, row, place, words) for row in rows}
+            spots = [
+                builder.add(builder.mul(start, _LONG(emitter.registers)), _LONG(path.step * h))
+                for h in range(emitter.registers)
+            ]
+            read = {base: [_load(builder, base, s, words) for s in spots] for base in codes}
+            for row in rows:
+                _prefetch(builder, builder.gep(row, [builder.add(place, _LONG(_PREFETCH_BYTES))]))
+                for i in range(FIELDS):
+                    weights = emitter.field(builder, packed[row], i)
+                    for base in codes:
+                        total = narrow[row, base, i]
+                        more = emitter.add(builder, builder.load(total), weights, read[base])
+                        builder.store(more, total)
+        for cell, total in narrow.items():
+            more = emitter.widen(builder, builder.load(total), cell[2])
+            builder.store(builder.add(builder.load(wide[cell]), more), wide[cell])
     return [
-        _add_across(builder, [builder.load(wide[t, i]) for i in range(FIELDS)])
-        for t in range(len(codes))
+        _add_across(builder, [builder.load(wide[row, base, i]) for i in range(FIELDS)])
+        for row in rows
+        for base in codes
     ]
 
 
-def _row_intrinsic(many: bool) -> Callable[..., None]:
-    """Return a function (codes, token, packed, row, sums) for one or `Path.tokens` tokens."""
+def _least(builder: Builder, a: ir.Value, b: ir.Value) -> ir.Value:
+    return builder.select(builder.icmp_unsigned("<", a, b), a, b)
+
+
+def _intrinsic(many: bool) -> Any:
+    """Return a function (codes, token, packed, row, other, sums int32 [products, 4]).
+
+    It multiplies `Path.tokens` rows of codes from ``token`` by the packed ``row``, or one of codes
+    by the two packed rows.
+    """
 
     @intrinsic
-    def multiply(typing: Any, codes: Any, token: Any, packed: Any, row: Any, sums: Any) -> Any:
+    def multiply(
+        typing: Any, codes: Any, token: Any, packed: Any, row: Any, other: Any, sums: Any
+    ) -> Any:
         path = _path_of(np.dtype(str(codes.dtype)))
 
         def emit(context: Any, builder: Builder, signature: Any, values: Any) -> Any:
-            arrays = [
-                context.make_array(signature.args[n])(context, builder, values[n])
-                for n in (0, 2, 4)
-            ]
-            code_array, packed_array, sum_array = arrays
-            base, rows, out = (
-                builder.bitcast(array.data, _BYTE.as_pointer()) for array in arrays
-            )
+            def address(argument: int, index: ir.Value) -> ir.Value:
+                kind = signature.args[argument]
+                array = context.make_array(kind)(context, builder, values[argument])
+                stride = cgutils.unpack_tuple(builder, array.strides)[0]
+                base = builder.bitcast(array.data, _BYTE.as_pointer())
+                return builder.gep(base, [builder.mul(index, stride)])
+
+            packed_array = context.make_array(signature.args[2])(context, builder, values[2])
             k = cgutils.unpack_tuple(builder, packed_array.shape)[1]
-            stride = cgutils.unpack_tuple(builder, code_array.strides)[0]
-            tokens = [
-                builder.gep(base, [builder.mul(builder.add(values[1], _LONG(t)), stride)])
+            rows = [address(2, values[n]) for n in ((3,) if many else (3, 4))]
+            operands = [
+                address(0, builder.add(values[1], _LONG(t)))
                 for t in range(path.tokens if many else 1)
             ]
-            first = builder.gep(rows, [builder.mul(values[3], k)])
-            for t, quad in enumerate(_emit_row(builder, path, tokens, first, k)):
-                place = builder.gep(out, [_LONG(4 * FIELDS * t)])
-                builder.store(quad, builder.bitcast(place, _QUAD.as_pointer()), align=4)
+            for number, quad in enumerate(_emit_steps(builder, path, rows, operands, k)):
+                place = builder.bitcast(address(5, _LONG(number)), _QUAD.as_pointer())
+                builder.store(quad, place, align=4)
             return context.get_dummy_value()
 
-        return types.void(codes, types.int64, packed, types.int64, sums), emit
+        long = types.int64
+        return types.void(codes, long, packed, long, long, sums), emit
 
     return multiply
 
 
-_multiply_many = _row_intrinsic(True)
-_multiply_one = _row_intrinsic(False)
+_multiply_many = _intrinsic(True)
+_multiply_pair = _intrinsic(False)
 
 
 @kernel
@@ -324,25 +344,29 @@ def ternary_rows(
     """Add up codes [m, *] as `arrange` returns them against packed rows uint8 [r, k], exactly.
 
     code_sums int32 [m] are sums of the codes; packed row r yields columns first + r, and quarter,
-    2 * quarter, 3 * quarter further, of accumulators int32 [m, n] where it has them. tokens and
-    block: rows of codes that share an unpacking, and a pass over the weights. k is one step at
-    least.
+    2 * quarter, 3 * quarter further, of accumulators int32 [m, n] where it has them. tokens:
+    `Path.tokens`; block: rows of codes in one pass over the weights. k is one step at least.
     """
     m, n = accumulators.shape
-    sums = np.empty(4 * tokens, np.int32)
+    rows = packed.shape[0]
+    sums = np.empty((max(tokens, 2), 4), np.int32)
     for begin in range(0, m, block):
         end = min(begin + block, m)
-        for r in range(packed.shape[0]):
-            i = begin
-            while i < end:
-                count = tokens if i + tokens <= end else 1
-                if count > 1:
-                    _multiply_many(codes, i, packed, r, sums)
-                else:
-                    _multiply_one(codes, i, packed, r, sums)
-                for t in range(count):
+        grouped = begin + (end - begin) // tokens * tokens
+        for r in range(rows):
+            for i in range(begin, grouped, tokens):
+                _multiply_many(codes, i, packed, r, r, sums)
+                for t in range(tokens):
                     for field in range(4):
                         column = first + r + field * quarter
                         if column < n:
-                            accumulators[i + t, column] = sums[4 * t + field] - code_sums[i + t]
-                i += count
+                            accumulators[i + t, column] = sums[t, field] - code_sums[i + t]
+        for r in range(0, rows, 2):
+            count = min(2, rows - r)
+            for i in range(grouped, end):
+                _multiply_pair(codes, i, packed, r, r + count - 1, sums)
+                for t in range(count):
+                    for field in range(4):
+                        column = first + r + t + field * quarter
+                        if column < n:
+                            accumulators[i, column] = sums[t, field] - code_sums[i]
