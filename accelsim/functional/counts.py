@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from accelsim.functional import count_kernels, operators
 from accelsim.functional.checkpoint import TernaryWeight
-from accelsim.functional.operators import TernaryLayout
 from accelsim.functional.threads import Threads
 
 Codes = NDArray[np.int8]
@@ -121,14 +120,14 @@ def causal_nonzero_pairs(queries: Words, keys: Words) -> int:
     return int(count_kernels.causal_pairs(_words(queries), _words(keys), _magnitude(queries)))
 
 
-def lay_out_magnitudes(weight: TernaryWeight) -> TernaryLayout:
-    """Lay out the matrix of |w|: a packed weight of -1 (code 0) becomes +1 (code 2)."""
+def lay_out_magnitudes(weight: TernaryWeight) -> NDArray[np.uint8]:
+    """Return the packed matrix of |w|: a packed weight of -1 (code 0) becomes +1 (code 2)."""
     low, high = weight.packed & 0x55, (weight.packed >> 1) & 0x55
     minus = 0x55 & ~(low | high)
-    return operators.lay_out_ternary(np.array(weight.packed | (minus << 1), dtype=np.uint8))
+    return np.array(weight.packed | (minus << 1), dtype=np.uint8)
 
 
-def accumulator_bound(codes: Codes, magnitudes: TernaryLayout, threads: Threads) -> int:
+def accumulator_bound(codes: Codes, magnitudes: NDArray[np.uint8], threads: Threads) -> int:
     """Return the largest sum over k of |code * weight| of any output; exact.
 
     Args:
@@ -138,7 +137,9 @@ def accumulator_bound(codes: Codes, magnitudes: TernaryLayout, threads: Threads)
     """
     if codes.size and int(codes.min()) == -128:
         raise ValueError("codes hold -128, which absmax quantisation never gives")
-    return int(operators.ternary_gemm(np.abs(codes), magnitudes, threads).max(initial=0))
+    outputs = 4 * magnitudes.shape[0]
+    sums = operators.ternary_gemm(np.abs(codes), magnitudes, outputs, threads)
+    return int(sums.max(initial=0))
 
 
 def widest_prefix(codes: Codes, weights: Codes) -> int:

@@ -78,10 +78,10 @@ def ternary_gemm(
     m, k = codes.shape
     quarter = -(-outputs // ternary_kernels.FIELDS)
     way = ternary_kernels.PATHS[path or ternary_kernels.usable_paths()[0]]
-    _check("codes", codes, _CODES, (m, k))
-    _check("packed", packed, _BYTES, (quarter, k))
     if k > ternary_kernels.MOST_INPUTS:
         raise ValueError(f"{k} inputs: int32 sums hold {ternary_kernels.MOST_INPUTS}")
+    _check("codes", codes, _CODES, (m, k))
+    _check("packed", packed, _BYTES, (quarter, k))
     accumulators = np.zeros((m, outputs), np.int32)
     if accumulators.size == 0 or k == 0:
         return accumulators

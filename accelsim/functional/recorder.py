@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from accelsim.functional import counts
 from accelsim.functional.checkpoint import DenseWeight, TernaryWeight
 from accelsim.functional.counts import ActivationTally, WeightTally
-from accelsim.functional.operators import TernaryLayout
 from accelsim.functional.threads import Threads
 from accelsim.trace import COUNT_COLUMNS, EXTREME_COLUMNS, Phase
 
@@ -50,7 +49,7 @@ class Recorder:
         self._threads = threads or Threads()
         self._prefixes = prefixes
         self._weights: dict[int, tuple[object, WeightTally]] = {}
-        self._magnitudes: dict[int, TernaryLayout] = {}
+        self._magnitudes: dict[int, NDArray[np.uint8]] = {}
         self._latest: tuple[object, ActivationTally] | None = None
 
     def linear(

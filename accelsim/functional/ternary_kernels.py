@@ -10,8 +10,8 @@ The dtype of the arranged codes names the instructions (`PATHS`):
 
 * int32: `vpdpbusd` (AVX512-VNNI) adds four products of bytes to an int32 lane;
 * int8: `vpmaddubsw` (AVX2) adds two products of bytes to an int16, which 16 steps cannot overflow;
-* int16: products of 16-bit numbers in vectors that any CPU has. Even and odd inputs of a step are
-  apart, as the bytes of a 16-bit lane are.
+* int16: products of 16-bit numbers, of which any CPU has vectors. Even and odd inputs of a step
+  are apart, as the bytes of a 16-bit lane are.
 
 The last step ends where the row ends, so nothing outside a row is ever read. Inputs it shares with
 the step before meet a code of zero, as `arrange` writes them.
@@ -23,7 +23,7 @@ the step before meet a code of zero, as `arrange` writes them.
 from __future__ import annotations
 
 import platform
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from llvmlite import ir
@@ -45,8 +45,8 @@ _CODE_BYTES = 1 << 16
 _BYTE, _WORD, _INT, _LONG = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 _QUAD = ir.VectorType(_INT, FIELDS)
 
-Builder = ir.IRBuilder
-Vector = ir.Value
+Builder: TypeAlias = ir.IRBuilder
+Vector: TypeAlias = ir.Value
 
 
 class Path(NamedTuple):
@@ -56,7 +56,7 @@ class Path(NamedTuple):
         feature: What the CPU must have, by LLVM's name; empty where any will do.
         codes: Dtype of arranged codes.
         step: Bytes of a packed row that one step takes.
-        tokens: Rows of codes that share one unpacking of the weights.
+        tokens: Rows of codes that share one unpacking of the weights, as registers allow.
         steps: Steps after which a narrow sum is added to an int32, before it could overflow.
     """
 
@@ -72,7 +72,7 @@ class Path(NamedTuple):
 PATHS = {
     "avx512vnni": Path("avx512vnni", np.dtype(np.int32), 64, 4, 1 << 15),
     "avx2": Path("avx2", np.dtype(np.int8), 32, 2, 16),
-    "portable": Path("", np.dtype(np.int16), 16, 2, 1 << 15),
+    "portable": Path("", np.dtype(np.int16), 32 if cpu_has("avx2") else 16, 1, 1 << 15),
 }
 
 
@@ -98,7 +98,7 @@ def arrange(codes: I8, path: Path) -> NDArray[Any]:
 def tokens_at_once(arranged: NDArray[Any]) -> int:
     """Return how many rows of arranged codes should meet the weights in one pass over them."""
     path = _path_of(arranged.dtype)
-    width = max(arranged.shape[1] * arranged.itemsize, 1)
+    width: int = arranged.shape[1] * arranged.itemsize
     return max(_CODE_BYTES // width // path.tokens, 1) * path.tokens
 
 
@@ -185,34 +185,37 @@ class _Avx2:
 
 
 class _Portable:
-    """Sums are int32 [4], 4**i times too large."""
+    """Sums are int32 [step / 4], 4**i times too large."""
 
-    narrow = ir.VectorType(_INT, 4)
+    words = PATHS["portable"].step // 2
+    narrow = ir.VectorType(_INT, words // 2)
     registers = 2
-    # Which products meet in a lane is free. These are the halves that one instruction adds:
-    # neighbours for x86 (pmaddwd), else the two that a multiply-add of long vectors takes.
+    # Which products meet in a lane is free. These are the two that one instruction adds:
+    # neighbours for x86 (pmaddwd), else the halves that a multiply-add of long vectors takes.
     _x86 = platform.machine().lower() in {"x86_64", "amd64", "i686"}
-    halves = ([0, 2, 4, 6], [1, 3, 5, 7]) if _x86 else ([0, 1, 2, 3], [4, 5, 6, 7])
+    _order = [*range(0, words, 2), *range(1, words, 2)] if _x86 else list(range(words))
+    met = (_order[: words // 2], _order[words // 2 :])
 
-    @staticmethod
-    def field(builder: Builder, packed: Vector, i: int) -> list[Vector]:
-        even = _as(builder, packed, _WORD, 8)
-        odd = builder.lshr(even, _constant(_WORD, 8, 8))
-        return [builder.and_(each, _constant(_WORD, 3 << 2 * i, 8)) for each in (even, odd)]
+    @classmethod
+    def field(cls, builder: Builder, packed: Vector, i: int) -> list[Vector]:
+        even = _as(builder, packed, _WORD, cls.words)
+        odd = builder.lshr(even, _constant(_WORD, 8, cls.words))
+        mask = _constant(_WORD, 3 << 2 * i, cls.words)
+        return [builder.and_(each, mask) for each in (even, odd)]
 
     @classmethod
     def add(cls, builder: Builder, total: Vector, weights: list[Vector], codes: Any) -> Vector:
-        wide = ir.VectorType(_INT, 8)
+        wide = ir.VectorType(_INT, cls.words)
         for weight, code in zip(weights, codes, strict=True):
-            code = builder.sext(_as(builder, code, _WORD, 8), wide)
-            products = builder.mul(builder.sext(weight, wide), code)
-            first, second = (_shuffle(builder, products, products, each) for each in cls.halves)
+            factor = builder.sext(_as(builder, code, _WORD, cls.words), wide)
+            products = builder.mul(builder.sext(weight, wide), factor)
+            first, second = (_shuffle(builder, products, products, each) for each in cls.met)
             total = builder.add(total, builder.add(first, second))
         return total
 
-    @staticmethod
-    def widen(builder: Builder, total: Vector, i: int) -> Vector:
-        return builder.ashr(total, _constant(_INT, 2 * i, 4))
+    @classmethod
+    def widen(cls, builder: Builder, total: Vector, i: int) -> Vector:
+        return builder.ashr(total, _constant(_INT, 2 * i, cls.words // 2))
 
 
 _EMITTERS: dict[Any, Any] = {np.int32: _Vnni, np.int8: _Avx2, np.int16: _Portable}
@@ -223,16 +226,18 @@ def _add_across(builder: Builder, sums: list[Vector]) -> Vector:
     lanes = sums[0].type.count
     groups = range(0, lanes, FIELDS)
 
-    def weave(a: Vector, b: Vector, low: list[int], high: list[int]) -> Vector:
+    # Within each group of four lanes: [a a b b] from two, then [a b c d] from the four.
+    def weave(a: Vector, b: Vector) -> Vector:
         parts = []
-        for pattern in (low, high):
-            places = [g + p % FIELDS + lanes * (p // FIELDS) for g in groups for p in pattern]
+        for odd in (0, 1):
+            places = [
+                g + lane for g in groups for lane in (odd, odd + 2, lanes + odd, lanes + odd + 2)
+            ]
             parts.append(_shuffle(builder, a, b, places))
         return builder.add(*parts)
 
-    # Within each group of four lanes: [a a b b] from two, then [a b c d] from the four.
-    pairs = [weave(a, b, [0, 2, 4, 6], [1, 3, 5, 7]) for a, b in (sums[:2], sums[2:])]
-    total = weave(*pairs, [0, 2, 4, 6], [1, 3, 5, 7])
+    a, b, c, d = sums
+    total = weave(weave(a, b), weave(c, d))
     while lanes > FIELDS:
         lanes //= 2
         halves = (list(range(lanes)), list(range(lanes, 2 * lanes)))
@@ -352,7 +357,7 @@ def ternary_rows(
     sums = np.empty((max(tokens, 2), 4), np.int32)
     for begin in range(0, m, block):
         end = min(begin + block, m)
-        grouped = begin + (end - begin) // tokens * tokens
+        grouped = begin + (end - begin) // tokens * tokens if tokens > 1 else begin
         for r in range(rows):
             for i in range(begin, grouped, tokens):
                 _multiply_many(codes, i, packed, r, r, sums)
