@@ -32,14 +32,14 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from accelsim.functional.kernels import I8, I32, U8
+from accelsim.functional.kernels import I8, I32, U8, prefetch
 from accelsim.kernels import cpu_has, kernel
 
 # |sum| <= 128 * k, and less the codes' sum again 128 * k at most: int32 holds it. On the way there
 # additions may wrap, which their like undo.
 MOST_INPUTS = 1 << 24
 FIELDS = 4
-_PREFETCH_BYTES = 4096
+_PREFETCH_BYTES = 8192
 # Codes of so many bytes stay near while weights pass by, which they then do a few times only.
 _CODE_BYTES = 1 << 16
 _BYTE, _WORD, _INT, _LONG = (ir.IntType(bits) for bits in (8, 16, 32, 64))
@@ -127,16 +127,6 @@ def _load(builder: Builder, base: ir.Value, offset: ir.Value, lanes: int) -> Vec
     """Load int32 lanes from any address."""
     place = builder.bitcast(builder.gep(base, [offset]), ir.VectorType(_INT, lanes).as_pointer())
     return builder.load(place, align=1)
-
-
-def _prefetch(builder: Builder, place: ir.Value) -> None:
-    """Ask for a cache line: hardware stops asking ahead at the pages of a mapped file.
-
-    "Convergent" forbids LLVM to unroll the loop around it, for which registers do not suffice.
-    """
-    kind = ir.FunctionType(ir.VoidType(), [place.type, _INT, _INT, _INT])
-    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-    builder.call(function, [place, _INT(0), _INT(3), _INT(1)], attrs=("convergent",))
 
 
 class _Vnni:
@@ -271,7 +261,7 @@ def _emit_steps(
             ]
             read = {base: [_load(builder, base, s, words) for s in spots] for base in codes}
             for row in rows:
-                _prefetch(builder, builder.gep(row, [builder.add(place, _LONG(_PREFETCH_BYTES))]))
+                prefetch(builder, builder.gep(row, [builder.add(place, _LONG(_PREFETCH_BYTES))]))
                 for i in range(FIELDS):
                     weights = emitter.field(builder, packed[row], i)
                     for base in codes:
