@@ -16,13 +16,14 @@ The last line is JSON. One multiply-accumulate counts as one operation.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 # Before numpy loads: one core is compared with one core.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -42,56 +43,75 @@ MATRICES = 40  # 177 MB of packed weights
 HEAD_OUTPUTS = 32768  # 168 MB of bfloat16
 HEADS, KV_HEADS, HEAD_DIM, CONTEXT = 20, 5, 128, 4096
 ONE = Threads(1)
+# Dot products in flight, as many as any CPU here needs to start one at every chance.
 CHAINS = 12
-# Name of the instruction, lanes and bits of its sums, products it adds.
+ROUNDS = 1_000_000
+
+
+class Dot(NamedTuple):
+    """An instruction that adds products of small integers.
+
+    Attributes:
+        instruction: LLVM's name for it.
+        operand: Type of a scalar that fills its operands, and that chooses it.
+        lanes: How many sums it has.
+        bits: Of a sum.
+        products: How many it multiplies.
+        adds: Whether it adds to a sum it is given.
+    """
+
+    instruction: str
+    operand: np.dtype[Any]
+    lanes: int
+    bits: int
+    products: int
+    adds: bool
+
+
 DOTS = {
-    "avx512vnni": ("llvm.x86.avx512.vpdpbusd.512", 16, 32, 64),
-    "avx2": ("llvm.x86.avx2.pmadd.ub.sw", 16, 16, 32),
-    "portable": ("llvm.x86.sse2.pmadd.wd", 4, 32, 8),
+    "avx512vnni": Dot(
+        "llvm.x86.avx512.vpdpbusd.512", np.dtype(np.int32), 16, 32, products=64, adds=True
+    ),
+    "avx2": Dot("llvm.x86.avx2.pmadd.ub.sw", np.dtype(np.int8), 16, 16, products=32, adds=False),
+    "sse2": Dot("llvm.x86.sse2.pmadd.wd", np.dtype(np.int16), 4, 32, products=8, adds=False),
 }
 
 
-def dot_loop(path: str) -> Callable[[int], int]:
+@intrinsic
+def add_products(typing: Any, rounds: Any, operand: Any) -> Any:
     """Return a function that runs so many rounds of `CHAINS` independent dot products."""
-    name, lanes, bits, _ = DOTS[path]
+    dot = next(each for each in DOTS.values() if each.operand.name == str(operand))
 
-    @intrinsic
-    def rounds(typing: Any, count: Any) -> Any:
-        def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            vector = ir.VectorType(ir.IntType(bits), lanes)
-            total_bits = lanes * bits
-            width = {"avx512vnni": 32, "avx2": 8, "portable": 16}[path]
-            operand = ir.VectorType(ir.IntType(width), total_bits // width)
-            start = [ir.Constant(vector, [i + 1] * lanes) for i in range(CHAINS)]
-            sums = [cgutils.alloca_once_value(builder, each) for each in start]
-            seed = builder.trunc(values[0], operand.element)
-            ones = builder.insert_element(ir.Constant(operand, None), seed, ir.IntType(32)(0))
-            extra = [vector] if path == "avx512vnni" else []
-            kind = ir.FunctionType(vector, [*extra, operand, operand])
-            dot = cgutils.get_or_insert_function(builder.module, kind, name)
-            with cgutils.for_range(builder, values[0]):
-                for place in sums:
-                    total = builder.load(place)
-                    read = builder.bitcast(total, operand)
-                    if extra:
-                        new = builder.call(dot, [total, ones, ones])
-                    else:
-                        new = builder.add(total, builder.call(dot, [read, ones]))
-                    builder.store(new, place)
-            total = builder.load(sums[0])
-            for place in sums[1:]:
-                total = builder.xor(total, builder.load(place))
-            first = builder.extract_element(total, ir.IntType(32)(0))
-            return first if bits == 64 else builder.sext(first, ir.IntType(64))
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        count, scalar = values
+        sums = ir.VectorType(ir.IntType(dot.bits), dot.lanes)
+        factors = ir.VectorType(scalar.type, dot.lanes * dot.bits // scalar.type.width)
+        one = builder.insert_element(ir.Constant(factors, None), scalar, ir.IntType(32)(0))
+        kind = ir.FunctionType(sums, [sums] * dot.adds + [factors] * 2)
+        function = cgutils.get_or_insert_function(builder.module, kind, dot.instruction)
+        places = [
+            cgutils.alloca_once_value(builder, ir.Constant(sums, [i + 1] * dot.lanes))
+            for i in range(CHAINS)
+        ]
+        with cgutils.for_range(builder, count):
+            for place in places:
+                total = builder.load(place)
+                if dot.adds:
+                    total = builder.call(function, [total, one, one])
+                else:
+                    read = builder.bitcast(total, factors)
+                    total = builder.add(total, builder.call(function, [read, one]))
+                builder.store(total, place)
+        folded = functools.reduce(builder.xor, map(builder.load, places))
+        return builder.sext(builder.extract_element(folded, ir.IntType(32)(0)), ir.IntType(64))
 
-        return types.int64(types.int64), emit
+    return types.int64(types.int64, operand), emit
 
-    def loop(count: int) -> int:
-        return rounds(np.int64(count))
 
-    # Not kept on disk: it is not part of the package.
-    compiled: Any = kernel(loop)
-    return compiled
+@kernel
+def dot_rounds(rounds: int, operand: Any) -> Any:
+    """Run `add_products`; what comes back only keeps it from being dropped."""
+    return add_products(rounds, operand)
 
 
 @kernel
@@ -192,16 +212,17 @@ def dense_turns() -> dict[str, Callable[[], object]]:
 
 
 def ceiling_turns() -> dict[str, Callable[[], object]]:
-    """Return reads of 256 MiB and 10**6 rounds of dot products."""
+    """Return reads of 256 MiB and rounds of dot products."""
     words = np.ones(1 << 25, np.int64)
     turns: dict[str, Callable[[], object]] = {
         "read numpy": lambda: words.sum(),
         "read words": lambda: sum_words(words),
         "read streams": lambda: sum_streams(words),
     }
-    for path in DOTS:
-        if cpu_has(path) or (path == "portable" and cpu_has("sse2")):
-            turns[f"peak {path}"] = lambda loop=dot_loop(path): loop(1_000_000)
+    for name, dot in DOTS.items():
+        if cpu_has(name):
+            operand = dot.operand.type(1)
+            turns[f"peak {name}"] = functools.partial(dot_rounds, ROUNDS, operand)
     return turns
 
 
@@ -212,7 +233,7 @@ def report_rates(best: dict[str, float]) -> dict[str, float]:
     for name, seconds in best.items():
         amount, unit = steps, "Gop/s"
         if name.startswith("peak "):
-            amount = CHAINS * 1e-3 * DOTS[name.removeprefix("peak ")][3]
+            amount = ROUNDS * CHAINS * DOTS[name.removeprefix("peak ")].products / 1e9
         elif name.startswith("read "):
             amount, unit = (1 << 28) / 1e9, "GB/s"
         elif name in {"head", "panels"}:

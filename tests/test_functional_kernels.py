@@ -135,6 +135,40 @@ def test_one_kernel_serves_mapped_and_writable_weights(tmp_path):
     assert len(ternary_kernels.ternary_rows.signatures) == known
 
 
+SPELLED_OUT = """
+import numpy as np
+from llvmlite import ir
+from accelsim.functional import operators, ternary_kernels
+from accelsim.functional.threads import Threads
+
+def add(emitter, builder, total, weights, codes):
+    byte, wide = (ir.VectorType(ir.IntType(bits), 64) for bits in (8, 32))
+    unsigned = builder.zext(builder.bitcast(weights[0], byte), wide)
+    products = builder.mul(unsigned, builder.sext(builder.bitcast(codes[0], byte), wide))
+    for j in range(4):
+        lanes = ir.Constant(ir.VectorType(ir.IntType(32), 16), list(range(j, 64, 4)))
+        total = builder.add(total, builder.shuffle_vector(products, products, lanes))
+    return total
+
+ternary_kernels._Vnni.add = classmethod(add)
+rng = np.random.default_rng(0)
+for m, k, n in [(1, 1, 1), (3, 63, 9), (4, 64, 8), (5, 65, 3), (9, 300, 13), (2, 1 << 18, 4)]:
+    codes = rng.choice([-128, 127, 1], (m, k)).astype(np.int8)
+    fields = rng.integers(0, 3, (4, -(-n // 4), k))
+    packed = sum(fields[i] << 2 * i for i in range(4)).astype(np.uint8)
+    ours = operators.ternary_gemm(codes, packed, n, Threads(1), "avx512vnni")
+    exact = codes.astype(np.int64) @ (fields.reshape(-1, k)[:n] - 1).T
+    assert (ours == exact).all(), (m, k, n)
+"""
+
+
+@pytest.mark.skipif(is_portable(), reason="longer vectors than plain instructions are slow to read")
+def test_steps_of_64_bytes_are_exact_where_no_cpu_has_their_instruction(tmp_path):
+    # vpdpbusd as its manual spells it out, in plain vectors. The rest of the path is what ships.
+    environment = native_environment() | {"XDG_CACHE_HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", SPELLED_OUT], env=environment, check=True, timeout=300)
+
+
 def ascending(x, weights):
     """Sum float32 products in ascending k, each operation rounded by numpy on its own."""
     total = np.zeros((x.shape[0], weights.shape[0]), F32)
@@ -155,8 +189,67 @@ def test_dense_sums_are_ascending_to_the_byte(m, k, n, seed):
     ours = operators.dense_gemm(x, operators.panels(bits), n, ONE)
     widened = (bits.astype(np.uint32) << 16).view(F32)
     assert ours.tobytes() == ascending(x, widened).tobytes()
+    row = operators.dense_gemm(x[:1], operators.panels(bits), n, ONE)
+    assert row.tobytes() == ours[:1].tobytes()
     rows = rng.integers(0, n, 5)
     np.testing.assert_array_equal(operators.panel_rows(operators.panels(bits), rows), widened[rows])
+
+
+@settings(max_examples=30)
+@given(n=st.integers(1, 300), pieces=st.integers(1, 4), kind=st.sampled_from(["u2", "f2", "f4"]))
+def test_panels_filled_piece_by_piece_are_the_same(n, pieces, kind):
+    weights = np.random.default_rng(n).integers(0, 999, (n, 7)).astype(kind)
+    laid = operators.empty_panels(weights.shape, weights.dtype)
+    for first in range(0, n, 64 * pieces):
+        operators.fill_panels(laid, first, weights[first : first + 64 * pieces])
+    assert laid.tobytes() == operators.panels(weights).tobytes()
+    np.testing.assert_array_equal(
+        laid.reshape(-1, 7, 64).transpose(0, 2, 1).reshape(-1, 7)[:n], weights
+    )
+    with pytest.raises(ValueError, match="do not fit"):
+        operators.fill_panels(laid, 1, weights)
+
+
+def attention_by_formula(q, keys, values, start, heads):
+    """Attend in float64: q [b, p, heads, d], keys and values [b, kv_heads, c, d]."""
+    group = heads // keys.shape[1]
+    out = np.zeros(q.shape)
+    for row, i, head in np.ndindex(q.shape[:3]):
+        seen = slice(0, start + i + 1)
+        scores = keys[row, head // group, seen] @ q[row, i, head] / math.sqrt(q.shape[3])
+        shares = np.exp(scores - scores.max())
+        out[row, i, head] = shares / shares.sum() @ values[row, head // group, seen]
+    return out
+
+
+@settings(max_examples=30)
+@given(
+    batch=st.integers(1, 2),
+    count=st.integers(1, 6),
+    start=st.integers(0, 70),
+    shape=st.sampled_from([(1, 1), (3, 3), (4, 2), (6, 2), (5, 1), (8, 2)]),
+    seed=st.integers(0, 99),
+)
+def test_heads_that_share_keys_attend_as_heads_alone(batch, count, start, shape, seed):
+    heads, kv_heads = shape
+    rng = np.random.default_rng(seed)
+    d, end = 6, start + count
+    q = rng.normal(size=(batch, count, heads, d)).astype(F32)
+    k, v = rng.normal(size=(2, batch, kv_heads, end, d)).astype(F32)
+    config = SimpleNamespace(max_positions=end, layers=1, kv_heads=kv_heads, head_dim=d)
+    cache = KVCache(config, batch, end)
+    flat = [each.transpose(0, 2, 1, 3).reshape(batch * end, -1).copy() for each in (k, v)]
+    cache.append(0, *flat)
+    held = cache.keys[0], cache.values[0]
+    ours = operators.attend(q.reshape(batch, count, -1), *held, start, heads, ONE)
+    exact = attention_by_formula(q, k, v, start, heads)
+    np.testing.assert_allclose(ours.reshape(exact.shape), exact, rtol=0, atol=2e-6)
+    # A head whose keys nobody shares is computed by itself: the bytes must not differ.
+    for head in range(heads):
+        kv = head // (heads // kv_heads)
+        alone = [np.ascontiguousarray(each[:, kv : kv + 1]) for each in held]
+        one = operators.attend(np.ascontiguousarray(q[:, :, head]), *alone, start, 1, ONE)
+        assert one.tobytes() == ours.reshape(exact.shape)[:, :, head].tobytes()
 
 
 def test_dense_sums_round_each_product_and_each_sum():

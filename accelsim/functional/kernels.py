@@ -33,8 +33,8 @@ from accelsim.kernels import inner_kernel, kernel
 
 PANEL = 64
 LANES = 16
-# bfloat16 words between what is read and what is asked for: two pages.
-_AHEAD = 4096
+# bfloat16 words between what is read and what is asked for.
+_AHEAD = 1024
 _I8, _I16, _I32, _I64 = (ir.IntType(width) for width in (8, 16, 32, 64))
 
 F32 = NDArray[np.float32]
@@ -165,9 +165,10 @@ def dense_bfloat16(x: F32, panels: U16, first: int, out: F32) -> None:
 
 
 def _emit_multiply(typing: Any, x: Any, words: Any, sums: Any) -> Any:
-    """Return the type and the code of a function that writes sums [64]: x [k] times one panel of bfloat16 [k * 64].
+    """Return the type and the code of a function that multiplies x [k] by one panel [k * 64].
 
-    The 64 sums stay in registers, which numba's arrays do not.
+    It writes sums float32 [64]; the panel holds bfloat16 patterns. The sums stay in registers,
+    which numba's arrays do not.
     """
 
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, values: Any) -> Any:

@@ -155,15 +155,35 @@ def dequantise(
 def panels(weight: NDArray[Any]) -> NDArray[Any]:
     """Lay a matrix [n, k] out as [n / 64 rounded up, k * 64] for `dense_gemm`, padded with zeros.
 
-    float16 is widened to float32, which is exact; uint16 (bfloat16 patterns) stays as it is.
+    float16 is widened to float32, which is exact; uint16 (bfloat16 patterns) stays as it is. The
+    matrix may be a mapped file: it is read once from its beginning to its end.
     """
-    n, k = weight.shape
-    dtype = np.uint16 if weight.dtype == np.uint16 else np.float32
-    laid = np.zeros((-(-n // PANEL), k, PANEL), dtype)
-    for panel in range(laid.shape[0]):
-        rows = weight[panel * PANEL : (panel + 1) * PANEL]
-        laid[panel, :, : rows.shape[0]] = rows.T
-    return laid.reshape(laid.shape[0], -1)
+    laid = empty_panels(weight.shape, weight.dtype)
+    fill_panels(laid, 0, weight)
+    return laid
+
+
+def empty_panels(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return room for `fill_panels`, for a matrix of that shape [n, k] and dtype."""
+    n, k = shape
+    kept = np.uint16 if dtype == np.uint16 else np.float32
+    return np.empty((-(-n // PANEL), k * PANEL), kept)
+
+
+def fill_panels(laid: NDArray[Any], first: int, rows: NDArray[Any]) -> None:
+    """Write rows [r, k] of a matrix, from row ``first``, into its panels.
+
+    A piece at a time keeps a large matrix from being held twice. ``first`` is a multiple of 64, and
+    r is too unless the matrix ends there.
+    """
+    if first % PANEL or laid.shape[1] != rows.shape[1] * PANEL:
+        raise ValueError(f"rows {rows.shape} from {first} do not fit panels {laid.shape}")
+    stack = laid.reshape(laid.shape[0], -1, PANEL)
+    for begin in range(0, rows.shape[0], PANEL):
+        block = rows[begin : begin + PANEL]
+        panel = stack[(first + begin) // PANEL]
+        panel[:, : block.shape[0]] = block.T
+        panel[:, block.shape[0] :] = 0
 
 
 def panel_rows(laid: NDArray[Any], rows: NDArray[np.int64]) -> Floats:
