@@ -90,14 +90,14 @@ def linear(m: int, name: str) -> dict[str, float]:
     weight = TernaryWeight(packed, np.float32(1))
     built: Any = build_linear("linear", weight, True, threads)
     codes = rng.integers(-127, 128, (m, INPUTS), dtype=np.int8)
-    sums = operators.ternary_gemm(codes, built.weights, threads)
+    sums = operators.ternary_gemm(codes, built.packed, OUTPUTS, threads)
     fixed = counts.tally_ternary(weight)
     tally = np.zeros(count_kernels.TALLY, np.int64)
 
     count = counts.LinearCounter().of(fixed.nonzero, tally)
 
     (product,), (counted,), (once,) = least(
-        lambda: [seconds(lambda: operators.ternary_gemm(codes, built.weights, threads))],
+        lambda: [seconds(lambda: operators.ternary_gemm(codes, built.packed, OUTPUTS, threads))],
         lambda: [seconds(lambda: count(codes.copy(), sums))],  # a copy was not counted before
         lambda: [seconds(lambda: counts.tally_ternary(weight))],
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
 from checkpoint_factory import bfloat16_bits, pack
@@ -64,21 +62,10 @@ def bits_of(x: np.ndarray) -> np.ndarray:
     return x.view(np.uint32).astype(np.int64)
 
 
-@dataclass(frozen=True)
-class Packed(TernaryWeight):
-    """A ternary weight whose outputs need not fill its last packed rows."""
-
-    rows: int = 0
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.rows, self.packed.shape[1]
-
-
-def weight_of(weights: np.ndarray) -> Packed:
+def weight_of(weights: np.ndarray) -> TernaryWeight:
     """Pack ternary [n, k]; rows up to a multiple of four hold zeros."""
     full = np.pad(weights, ((0, -len(weights) % 4), (0, 0)))
-    return Packed(pack(full), np.float32(1), len(weights))
+    return TernaryWeight(pack(full), np.float32(1), len(weights))
 
 
 def empty_tally() -> np.ndarray:
@@ -127,7 +114,7 @@ def test_weights_may_lie_at_any_byte_and_be_read_only() -> None:
     room[3:] = packed.ravel()
     moved = room[3:].reshape(packed.shape)
     moved.flags.writeable = False
-    assert tally_ternary(Packed(moved, np.float32(1), 20)).columns == (
+    assert tally_ternary(TernaryWeight(moved, np.float32(1), 20)).columns == (
         tally_ternary(weight_of(w)).columns
     )
 

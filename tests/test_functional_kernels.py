@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import mmap
 import os
 import re
 import subprocess
@@ -16,10 +17,11 @@ from checkpoint_factory import bfloat16_bits, pack
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelsim.functional import kernels, operators, rope, ternary_tiles
+from accelsim.functional import kernels, operators, rope, ternary_kernels
 from accelsim.functional.kv_cache import KVCache
+from accelsim.functional.ternary_kernels import PATHS
 from accelsim.functional.threads import Threads
-from accelsim.kernels import cpu_has, is_portable
+from accelsim.kernels import is_portable
 
 ONE = Threads(1)
 F32 = np.float32
@@ -30,47 +32,141 @@ def ulp(x):
     return np.spacing(np.abs(x).astype(F32)).astype(np.float64)
 
 
-def layouts(weights):
-    """Return the weights for every kernel this CPU can run."""
-    packed = pack(weights)
-    plain = operators.TernaryLayout(packed, weights.shape[0])
-    return plain, operators.lay_out_ternary(packed)
+def packed_rows(weights):
+    """Pack [n, k] into uint8 [n / 4 rounded up, k]; rows past n hold weights of zero."""
+    n, k = weights.shape
+    return pack(np.concatenate([weights, np.zeros((-n % 4, k), weights.dtype)]))
 
 
-@settings(max_examples=40)
+def assert_exact(codes, weights):
+    """Compare every path that this CPU can take with sums of int64."""
+    exact = codes.astype(np.int64) @ weights.astype(np.int64).T
+    for path in ternary_kernels.usable_paths():
+        ours = operators.ternary_gemm(codes, packed_rows(weights), len(weights), ONE, path)
+        assert ours.dtype == np.int32
+        np.testing.assert_array_equal(ours, exact, path)
+
+
+# Inputs around the width of a step, 16 to 64 bytes, and far past it.
+@settings(max_examples=60)
 @given(
-    m=st.integers(1, 7), k=st.integers(1, 90), quarter=st.integers(1, 9), seed=st.integers(0, 99)
+    m=st.integers(1, 9),
+    k=st.integers(1, 70) | st.integers(120, 140) | st.integers(500, 1100),
+    n=st.integers(1, 37),
+    seed=st.integers(0, 99),
 )
-def test_ternary_sums_equal_int64(m, k, quarter, seed):
+def test_ternary_sums_equal_int64(m, k, n, seed):
     rng = np.random.default_rng(seed)
     codes = rng.integers(-128, 128, (m, k)).astype(np.int8)
-    weights = rng.integers(-1, 2, (4 * quarter, k))
-    for laid in layouts(weights):
-        ours = operators.ternary_gemm(codes, laid, ONE)
-        assert ours.dtype == np.int32
-        np.testing.assert_array_equal(ours, codes.astype(np.int64) @ weights.T)
+    assert_exact(codes, rng.integers(-1, 2, (n, k)))
 
 
-@pytest.mark.parametrize("shape", [(4, 1), (64, 4), (68, 31), (128, 9), (200, 64)])
-def test_tiles_hold_every_weight_where_stated(shape):
-    weights = np.random.default_rng(0).integers(-1, 2, shape)
-    tiles = ternary_tiles.lay_out(pack(weights))
-    assert tiles.shape == (-(-shape[0] // 64), -(-shape[1] // 4), 64)
-    for n in range(shape[0]):
-        for k in range(shape[1]):
-            byte = int(tiles[n // 64, k // 4, 4 * (n % 16) + k % 4])
-            assert (byte >> 2 * (n % 64 // 16)) % 4 - 1 == weights[n, k]
+@settings(max_examples=20)
+@given(m=st.integers(1, 9), k=st.integers(1, 1100), seed=st.integers(0, 99))
+def test_ternary_sums_of_extreme_operands_equal_int64(m, k, seed):
+    rng = np.random.default_rng(seed)
+    codes = rng.choice([-128, 127], (m, k)).astype(np.int8)
+    assert_exact(codes, rng.choice([-1, 1], (5, k)))
 
 
 @pytest.mark.parametrize("code", [-128, 127])
 @pytest.mark.parametrize("weight", [-1, 1])
-@pytest.mark.parametrize("rows", [1, 2, 3])
+@pytest.mark.parametrize("rows", [1, 5])
 def test_the_largest_ternary_sums_do_not_wrap(code, weight, rows):
-    codes = np.full((rows, 70001), code, np.int8)
-    weights = np.full((4, 70001), weight)
-    for laid in layouts(weights):
-        sums = operators.ternary_gemm(codes, laid, ONE)
-        assert (sums == code * weight * 70001).all()
+    # Past 2**17 inputs, sums of fields that are not shifted down would leave int32.
+    for k in (70001, 1 << 18):
+        assert_exact(np.full((rows, k), code, np.int8), np.full((4, k), weight))
+
+
+def test_int32_holds_the_sums_of_the_most_inputs_and_more_are_refused():
+    k = ternary_kernels.MOST_INPUTS
+    codes, packed = np.full((1, k), -128, np.int8), np.full((1, k), 0b10_10_10_10, np.uint8)
+    for path in ternary_kernels.usable_paths():
+        assert (operators.ternary_gemm(codes, packed, 4, ONE, path) == -128 * k).all()
+    with pytest.raises(ValueError, match="16777217 inputs"):
+        operators.ternary_gemm(np.zeros((1, k + 1), np.int8), packed[:, :1], 4, ONE)
+
+
+@pytest.mark.parametrize("path", ternary_kernels.usable_paths())
+def test_many_rows_of_codes_meet_the_weights_in_more_than_one_pass(path):
+    rng = np.random.default_rng(0)
+    codes = rng.integers(-128, 128, (70, 2560)).astype(np.int8)
+    assert ternary_kernels.tokens_at_once(ternary_kernels.arrange(codes, PATHS[path])) < 70
+    weights = rng.integers(-1, 2, (9, 2560))
+    ours = operators.ternary_gemm(codes, packed_rows(weights), 9, ONE, path)
+    np.testing.assert_array_equal(ours, codes.astype(np.int64) @ weights.T)
+
+
+@settings(max_examples=20)
+@given(m=st.integers(1, 40), n=st.integers(1, 600), threads=st.integers(2, 5))
+def test_threads_never_show_in_a_ternary_sum(m, n, threads):
+    rng = np.random.default_rng(n)
+    codes = rng.integers(-128, 128, (m, 2560)).astype(np.int8)
+    packed = packed_rows(rng.integers(-1, 2, (n, 2560)))
+    one = operators.ternary_gemm(codes, packed, n, ONE)
+    np.testing.assert_array_equal(operators.ternary_gemm(codes, packed, n, Threads(threads)), one)
+
+
+@pytest.mark.parametrize("path", ternary_kernels.usable_paths())
+@pytest.mark.parametrize("k", [1, 63, 64, 100])
+def test_a_mapped_file_is_read_where_it_lies_and_never_past_its_end(path, k, tmp_path):
+    # Packed rows end where the file and its last page end: a read past them would be a fault.
+    page, rows = mmap.PAGESIZE, 3
+    rng = np.random.default_rng(k)
+    weights = rng.integers(-1, 2, (4 * rows, k))
+    file = tmp_path / "weights"
+    file.write_bytes(bytes(page - rows * k) + packed_rows(weights).tobytes())
+    with file.open("rb") as opened:
+        mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+    packed = np.frombuffer(mapped, np.uint8)[page - rows * k :].reshape(rows, k)
+    codes = rng.integers(-128, 128, (3, k)).astype(np.int8)
+    ours = operators.ternary_gemm(codes, packed, 4 * rows, ONE, path)
+    np.testing.assert_array_equal(ours, codes.astype(np.int64) @ weights.T)
+
+
+def test_one_kernel_serves_mapped_and_writable_weights(tmp_path):
+    packed = packed_rows(np.ones((8, 70), np.int8))
+    (tmp_path / "weights").write_bytes(packed.tobytes())
+    mapped = np.memmap(tmp_path / "weights", np.uint8, "r", shape=packed.shape)
+    codes = np.ones((1, 70), np.int8)
+    operators.ternary_gemm(codes, packed, 8, ONE)
+    known = len(ternary_kernels.ternary_rows.signatures)
+    assert (operators.ternary_gemm(codes, mapped, 8, ONE) == 70).all()
+    assert len(ternary_kernels.ternary_rows.signatures) == known
+
+
+SPELLED_OUT = """
+import numpy as np
+from llvmlite import ir
+from accelsim.functional import operators, ternary_kernels
+from accelsim.functional.threads import Threads
+
+def add(emitter, builder, total, weights, codes):
+    byte, wide = (ir.VectorType(ir.IntType(bits), 64) for bits in (8, 32))
+    unsigned = builder.zext(builder.bitcast(weights[0], byte), wide)
+    products = builder.mul(unsigned, builder.sext(builder.bitcast(codes[0], byte), wide))
+    for j in range(4):
+        lanes = ir.Constant(ir.VectorType(ir.IntType(32), 16), list(range(j, 64, 4)))
+        total = builder.add(total, builder.shuffle_vector(products, products, lanes))
+    return total
+
+ternary_kernels._Vnni.add = classmethod(add)
+rng = np.random.default_rng(0)
+for m, k, n in [(1, 1, 1), (3, 63, 9), (4, 64, 8), (5, 65, 3), (9, 300, 13), (2, 1 << 18, 4)]:
+    codes = rng.choice([-128, 127, 1], (m, k)).astype(np.int8)
+    fields = rng.integers(0, 3, (4, -(-n // 4), k))
+    packed = sum(fields[i] << 2 * i for i in range(4)).astype(np.uint8)
+    ours = operators.ternary_gemm(codes, packed, n, Threads(1), "avx512vnni")
+    exact = codes.astype(np.int64) @ (fields.reshape(-1, k)[:n] - 1).T
+    assert (ours == exact).all(), (m, k, n)
+"""
+
+
+@pytest.mark.skipif(is_portable(), reason="longer vectors than plain instructions are slow to read")
+def test_steps_of_64_bytes_are_exact_where_no_cpu_has_their_instruction(tmp_path):
+    # vpdpbusd as its manual spells it out, in plain vectors. The rest of the path is what ships.
+    environment = native_environment() | {"XDG_CACHE_HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", SPELLED_OUT], env=environment, check=True, timeout=300)
 
 
 def ascending(x, weights):
@@ -93,8 +189,67 @@ def test_dense_sums_are_ascending_to_the_byte(m, k, n, seed):
     ours = operators.dense_gemm(x, operators.panels(bits), n, ONE)
     widened = (bits.astype(np.uint32) << 16).view(F32)
     assert ours.tobytes() == ascending(x, widened).tobytes()
+    row = operators.dense_gemm(x[:1], operators.panels(bits), n, ONE)
+    assert row.tobytes() == ours[:1].tobytes()
     rows = rng.integers(0, n, 5)
     np.testing.assert_array_equal(operators.panel_rows(operators.panels(bits), rows), widened[rows])
+
+
+@settings(max_examples=30)
+@given(n=st.integers(1, 300), pieces=st.integers(1, 4), kind=st.sampled_from(["u2", "f2", "f4"]))
+def test_panels_filled_piece_by_piece_are_the_same(n, pieces, kind):
+    weights = np.random.default_rng(n).integers(0, 999, (n, 7)).astype(kind)
+    laid = operators.empty_panels(weights.shape, weights.dtype)
+    for first in range(0, n, 64 * pieces):
+        operators.fill_panels(laid, first, weights[first : first + 64 * pieces])
+    assert laid.tobytes() == operators.panels(weights).tobytes()
+    np.testing.assert_array_equal(
+        laid.reshape(-1, 7, 64).transpose(0, 2, 1).reshape(-1, 7)[:n], weights
+    )
+    with pytest.raises(ValueError, match="do not fit"):
+        operators.fill_panels(laid, 1, weights)
+
+
+def attention_by_formula(q, keys, values, start, heads):
+    """Attend in float64: q [b, p, heads, d], keys and values [b, kv_heads, c, d]."""
+    group = heads // keys.shape[1]
+    out = np.zeros(q.shape)
+    for row, i, head in np.ndindex(q.shape[:3]):
+        seen = slice(0, start + i + 1)
+        scores = keys[row, head // group, seen] @ q[row, i, head] / math.sqrt(q.shape[3])
+        shares = np.exp(scores - scores.max())
+        out[row, i, head] = shares / shares.sum() @ values[row, head // group, seen]
+    return out
+
+
+@settings(max_examples=30)
+@given(
+    batch=st.integers(1, 2),
+    count=st.integers(1, 6),
+    start=st.integers(0, 70),
+    shape=st.sampled_from([(1, 1), (3, 3), (4, 2), (6, 2), (5, 1), (8, 2)]),
+    seed=st.integers(0, 99),
+)
+def test_heads_that_share_keys_attend_as_heads_alone(batch, count, start, shape, seed):
+    heads, kv_heads = shape
+    rng = np.random.default_rng(seed)
+    d, end = 6, start + count
+    q = rng.normal(size=(batch, count, heads, d)).astype(F32)
+    k, v = rng.normal(size=(2, batch, kv_heads, end, d)).astype(F32)
+    config = SimpleNamespace(max_positions=end, layers=1, kv_heads=kv_heads, head_dim=d)
+    cache = KVCache(config, batch, end)
+    flat = [each.transpose(0, 2, 1, 3).reshape(batch * end, -1).copy() for each in (k, v)]
+    cache.append(0, *flat)
+    held = cache.keys[0], cache.values[0]
+    ours = operators.attend(q.reshape(batch, count, -1), *held, start, heads, ONE)
+    exact = attention_by_formula(q, k, v, start, heads)
+    np.testing.assert_allclose(ours.reshape(exact.shape), exact, rtol=0, atol=2e-6)
+    # A head whose keys nobody shares is computed by itself: the bytes must not differ.
+    for head in range(heads):
+        kv = head // (heads // kv_heads)
+        alone = [np.ascontiguousarray(each[:, kv : kv + 1]) for each in held]
+        one = operators.attend(np.ascontiguousarray(q[:, :, head]), *alone, start, 1, ONE)
+        assert one.tobytes() == ours.reshape(exact.shape)[:, :, head].tobytes()
 
 
 def test_dense_sums_round_each_product_and_each_sum():
@@ -245,9 +400,8 @@ def test_operators_refuse_what_a_kernel_was_not_written_for():
         operators.quantise(x[:, ::2], ONE)
     with pytest.raises(ValueError, match="weight is"):
         operators.rms_norm(x, np.zeros(7, F32), 1e-5, ONE)
-    plain = operators.TernaryLayout(np.zeros((2, 9), np.uint8), 8)
     with pytest.raises(ValueError, match="packed is"):
-        operators.ternary_gemm(np.zeros((1, 8), np.int8), plain, ONE)
+        operators.ternary_gemm(np.zeros((1, 8), np.int8), np.zeros((2, 9), np.uint8), 8, ONE)
     blocks = np.zeros((1, 1, 1, 8 * 64), F32), np.zeros((1, 1, 1, 64 * 64), F32)
     with pytest.raises(ValueError, match="do not fit"):
         operators.attend(np.zeros((1, 65, 8), F32), *blocks, 0, 1, ONE)
@@ -258,14 +412,14 @@ import platform
 import numba
 from llvmlite import binding
 import numpy as np
-from accelsim.functional import kernels, operators, ternary_tiles
+from accelsim.functional import kernels, operators, ternary_kernels
 from accelsim.functional.threads import Threads
 one = Threads(1)
 x = np.ones((5, 32), np.float32)
 row, bits = x[0, :5].copy(), np.ones((5, 32), np.uint16)
 packed = np.ones((2, 32), np.uint8)
-for laid in (operators.TernaryLayout(packed, 8), operators.lay_out_ternary(packed)):
-    operators.ternary_gemm(operators.quantise(x, one).codes, laid, one)
+for path in ternary_kernels.usable_paths():
+    operators.ternary_gemm(operators.quantise(x, one).codes, packed, 8, one, path)
 operators.dequantise(np.ones((5, 8), np.int32), row, row[0], True, one)
 operators.dense_gemm(x, operators.panels(x), 5, one)
 operators.dense_gemm(x, operators.panels(bits), 5, one)
@@ -284,7 +438,7 @@ def contracted(a, b, out):
         out[i] += a[i] * b[i]
 contracted(row, row, row)
 kernels.contracted = contracted
-for name, function in (vars(kernels) | vars(ternary_tiles)).items():
+for name, function in (vars(kernels) | vars(ternary_kernels)).items():
     for assembly in getattr(function, "inspect_asm", dict)().values():
         print("==", name)
         print(assembly)
@@ -308,7 +462,7 @@ def test_no_kernel_fuses_a_multiply_and_an_add(tmp_path):
     # A control: where the CPU can fuse, the same search finds it in code that is allowed to.
     can_fuse = listings.pop("cpu").strip() == "can fuse"
     assert bool(FUSED.search(listings.pop("contracted"))) == can_fuse
-    assert set(listings) == called | ({"ternary_tiles"} if cpu_has("avx512vnni") else set())
+    assert set(listings) == called | {"ternary_rows"}
     for name, assembly in listings.items():
         assert name in assembly
         assert re.search(r"\bret[q]?\b", assembly), name

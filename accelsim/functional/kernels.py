@@ -14,18 +14,28 @@ of output j. Loops run over the 64 outputs inside and over k outside, which vect
 touching the order of any sum.
 """
 
+# numba and llvmlite carry no types.
+# mypy: disable-error-code="no-untyped-call, import-untyped"
+
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from accelsim.kernels import inner_kernel, kernel
 
 PANEL = 64
 LANES = 16
-_CHUNK = 16
+# bfloat16 words between what is read and what is asked for.
+_AHEAD = 1024
+_I8, _I16, _I32, _I64 = (ir.IntType(width) for width in (8, 16, 32, 64))
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -52,80 +62,16 @@ _LN2_LOW = np.float32(math.log(2) - 355 / 512)
 # Below this, exp is far under the smallest normal float32 and becomes zero.
 _EXP_LOWEST = np.float32(-104.0)
 _E2, _E3, _E4, _E5, _E6, _E7 = (np.float32(1 / math.factorial(n)) for n in range(2, 8))
-_TERNARY_MASK = np.int32(3)
 
 
-@kernel
-def ternary_rows(codes: I8, packed: U8, first: int, quarter: int, accumulators: I32) -> None:
-    """Add up ``codes`` against packed ternary rows, exactly.
+def prefetch(builder: ir.IRBuilder, place: ir.Value) -> None:
+    """Ask for the cache line at a byte; hardware stops asking ahead at the pages of mapped files.
 
-    codes int8 [m, k]; packed uint8 [r, k] holds packed rows first .. first + r; bits 2i of byte
-    [row, k] are weight [i * quarter + row, k] plus one; accumulators int32 [m, 4 * quarter].
-    Sums of code * (weight + 1), less the sum of the codes: |.| <= 254 * k, so int32 holds
-    k < 8,454,000.
+    "Convergent" forbids LLVM to unroll the loop around it, for which registers do not suffice.
     """
-    m, k = codes.shape
-    sums = np.empty(m, np.int32)
-    for i in range(m):
-        total = _i32(0)
-        for t in range(k):
-            total = _i32(total + _i32(codes[i, t]))
-        sums[i] = total
-    w0 = np.empty(k, np.uint8)
-    w1 = np.empty(k, np.uint8)
-    w2 = np.empty(k, np.uint8)
-    w3 = np.empty(k, np.uint8)
-    for r in range(packed.shape[0]):
-        row = packed[r]
-        for t in range(k):
-            byte = _i32(row[t])
-            w0[t] = byte & _TERNARY_MASK
-            w1[t] = (byte >> _i32(2)) & _TERNARY_MASK
-            w2[t] = (byte >> _i32(4)) & _TERNARY_MASK
-            w3[t] = byte >> _i32(6)
-        n0 = first + r
-        n1 = n0 + quarter
-        n2 = n1 + quarter
-        n3 = n2 + quarter
-        i = 0
-        while i + 2 <= m:
-            x = codes[i]
-            y = codes[i + 1]
-            a0 = a1 = a2 = a3 = _i32(0)
-            b0 = b1 = b2 = b3 = _i32(0)
-            for t in range(k):
-                p = _i32(x[t])
-                q = _i32(y[t])
-                a0 = _i32(a0 + _i32(p * _i32(w0[t])))
-                a1 = _i32(a1 + _i32(p * _i32(w1[t])))
-                a2 = _i32(a2 + _i32(p * _i32(w2[t])))
-                a3 = _i32(a3 + _i32(p * _i32(w3[t])))
-                b0 = _i32(b0 + _i32(q * _i32(w0[t])))
-                b1 = _i32(b1 + _i32(q * _i32(w1[t])))
-                b2 = _i32(b2 + _i32(q * _i32(w2[t])))
-                b3 = _i32(b3 + _i32(q * _i32(w3[t])))
-            accumulators[i, n0] = a0 - sums[i]
-            accumulators[i, n1] = a1 - sums[i]
-            accumulators[i, n2] = a2 - sums[i]
-            accumulators[i, n3] = a3 - sums[i]
-            accumulators[i + 1, n0] = b0 - sums[i + 1]
-            accumulators[i + 1, n1] = b1 - sums[i + 1]
-            accumulators[i + 1, n2] = b2 - sums[i + 1]
-            accumulators[i + 1, n3] = b3 - sums[i + 1]
-            i += 2
-        if i < m:
-            x = codes[i]
-            a0 = a1 = a2 = a3 = _i32(0)
-            for t in range(k):
-                p = _i32(x[t])
-                a0 = _i32(a0 + _i32(p * _i32(w0[t])))
-                a1 = _i32(a1 + _i32(p * _i32(w1[t])))
-                a2 = _i32(a2 + _i32(p * _i32(w2[t])))
-                a3 = _i32(a3 + _i32(p * _i32(w3[t])))
-            accumulators[i, n0] = a0 - sums[i]
-            accumulators[i, n1] = a1 - sums[i]
-            accumulators[i, n2] = a2 - sums[i]
-            accumulators[i, n3] = a3 - sums[i]
+    kind = ir.FunctionType(ir.VoidType(), [place.type, _I32, _I32, _I32])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    builder.call(function, [place, _I32(0), _I32(3), _I32(1)], attrs=("convergent",))
 
 
 @inner_kernel
@@ -219,22 +165,49 @@ def dense_bfloat16(x: F32, panels: U16, first: int, out: F32) -> None:
         _multiply_panel(x, widened, (first + p) * PANEL, out)
 
 
+def _emit_multiply(typing: Any, x: Any, words: Any, sums: Any) -> Any:
+    """Return the type and the code of a function that multiplies x [k] by one panel [k * 64].
+
+    It writes sums float32 [64]; the panel holds bfloat16 patterns. The sums stay in registers,
+    which numba's arrays do not.
+    """
+
+    def emit(context: Any, builder: ir.IRBuilder, signature: Any, values: Any) -> Any:
+        arrays = [
+            context.make_array(kind)(context, builder, value)
+            for kind, value in zip(signature.args, values, strict=True)
+        ]
+        lanes = [ir.VectorType(kind, PANEL) for kind in (ir.FloatType(), _I16, _I32)]
+        floats, halves, bits = lanes
+        start = cgutils.alloca_once_value(builder, ir.Constant(floats, [0.0] * PANEL))
+        with cgutils.for_range(builder, cgutils.unpack_tuple(builder, arrays[0].shape)[0]) as loop:
+            place = builder.gep(arrays[1].data, [builder.mul(loop.index, _I64(PANEL))])
+            for line in range(0, 2 * PANEL, 64):
+                ahead = builder.gep(place, [_I64(_AHEAD + line // 2)])
+                prefetch(builder, builder.bitcast(ahead, _I8.as_pointer()))
+            words = builder.load(builder.bitcast(place, halves.as_pointer()), align=2)
+            shifted = builder.shl(builder.zext(words, bits), ir.Constant(bits, [16] * PANEL))
+            operand = builder.load(builder.gep(arrays[0].data, [loop.index]))
+            one = builder.insert_element(ir.Constant(floats, ir.Undefined), operand, _I32(0))
+            spread = builder.shuffle_vector(one, one, ir.Constant(bits, [0] * PANEL))
+            product = builder.fmul(builder.bitcast(shifted, floats), spread)
+            builder.store(builder.fadd(builder.load(start), product), start)
+        out = builder.bitcast(arrays[2].data, floats.as_pointer())
+        builder.store(builder.load(start), out, align=4)
+        return context.get_dummy_value()
+
+    return types.void(x, words, sums), emit
+
+
+_multiply_bfloat16: Any = intrinsic(_emit_multiply)
+
+
 @kernel
 def dense_bfloat16_row(x: F32, panels: U16, first: int, out: F32) -> None:
-    """Do as `dense_bfloat16` for x [1, k]; 16 k at a time stay in the nearest cache."""
-    k = x.shape[1]
-    bits = np.empty(_CHUNK * PANEL, np.uint32)
-    widened = bits.view(np.float32)
+    """Do as `dense_bfloat16` for x [1, k]."""
     sums = np.empty(PANEL, np.float32)
-    operands = x[0]
     for p in range(panels.shape[0]):
-        sums[:] = ZERO
-        for begin in range(0, k, _CHUNK):
-            count = min(_CHUNK, k - begin)
-            row = panels[p, begin * PANEL : (begin + count) * PANEL]
-            for t in range(count * PANEL):
-                bits[t] = np.uint32(row[t]) << np.uint32(16)
-            _add_one(sums, operands[begin : begin + count], widened, _FIRST, count)
+        _multiply_bfloat16(x[0], panels[p], sums)
         column = (first + p) * PANEL
         for j in range(min(PANEL, out.shape[1] - column)):
             out[0, column + j] = sums[j]
@@ -317,10 +290,14 @@ def _score_tile(q: F32, keys: F32, last: int, sums: F32, scores: F32) -> None:
 
 
 @inner_kernel
-def _value_tile(scores: F32, values: F32, shortest: int, sums: F32, out: F32) -> None:
-    """Write out [rows, d]: row r adds shortest + r positions, scores [rows, c] times values."""
+def _value_tile(scores: F32, values: F32, lengths: I64, sums: F32, out: F32) -> None:
+    """Write out [rows, d]: row r adds lengths[r] positions, scores [rows, c] times values.
+
+    lengths never fall.
+    """
     rows = scores.shape[0]
     d = out.shape[1]
+    shortest = lengths[0]
     for p in range(values.shape[0]):
         sums[: rows * PANEL] = ZERO
         panel = values[p]
@@ -328,7 +305,7 @@ def _value_tile(scores: F32, values: F32, shortest: int, sums: F32, out: F32) ->
             _add_four(sums, scores[0], scores[1], scores[2], scores[3], panel, _FIRST, shortest)
             for r in range(1, 4):
                 lane = sums[r * PANEL : (r + 1) * PANEL]
-                _add_one(lane, scores[r], panel, shortest, shortest + r)
+                _add_one(lane, scores[r], panel, shortest, lengths[r])
         else:
             _add_one(sums[:PANEL], scores[0], panel, _FIRST, shortest)
         for r in range(rows):
@@ -355,36 +332,45 @@ def attention_units(
     before it. keys [b, kv_heads, c / 64, d * 64], panels over positions; values [b, kv_heads,
     d / 64 rounded up, c * 64], panels over d. kept [b, heads, p, start + p] receives the
     probabilities, or is empty. Scores are summed over d, then scaled and softened over the true
-    context; the outputs are summed over positions.
+    context; the outputs are summed over positions. Four queries at a time, of heads that share
+    keys before those of further positions, read keys and values once.
     """
-    count = q.shape[1]
     d = q.shape[2] // heads
     group = heads // keys.shape[1]
-    length = (start + count + PANEL - 1) // PANEL * PANEL
+    length = (start + q.shape[1] + PANEL - 1) // PANEL * PANEL
     queries = np.empty((4, d), np.float32)
     scores = np.empty((4, length), np.float32)
     powers = np.empty(length, np.int32)
     sums = np.empty(4 * PANEL, np.float32)
-    for unit in range(begin, end):
+    lengths = np.empty(4, np.int64)
+    unit = begin
+    while unit < end:
         row = unit // heads
         head = unit % heads
-        first = head * d
-        i = 0
-        while i < count:
-            rows = 4 if i + 4 <= count else 1
-            shortest = start + i + 1
+        sharing = min(group - head % group, end - unit)
+        count = q.shape[1] * sharing
+        n = 0
+        while n < count:
+            rows = 4 if n + 4 <= count else 1
             for r in range(rows):
+                i = (n + r) // sharing
+                first = (head + (n + r) % sharing) * d
+                lengths[r] = start + i + 1
                 for j in range(d):
-                    queries[r, j] = q[row, i + r, first + j]
-            last = shortest + rows - 2
+                    queries[r, j] = q[row, i, first + j]
+            last = lengths[rows - 1] - 1
             _score_tile(queries[:rows], keys[row, head // group], last, sums, scores)
             for r in range(rows):
-                _softmax_row(scores[r, : shortest + r], scale, powers)
+                _softmax_row(scores[r, : lengths[r]], scale, powers)
                 if kept.size > 0:
-                    for t in range(shortest + r):
-                        kept[row, head, i + r, t] = scores[r, t]
-            _value_tile(scores[:rows], values[row, head // group], shortest, sums, queries)
+                    i = (n + r) // sharing
+                    for t in range(lengths[r]):
+                        kept[row, head + (n + r) % sharing, i, t] = scores[r, t]
+            _value_tile(scores[:rows], values[row, head // group], lengths, sums, queries)
             for r in range(rows):
+                i = (n + r) // sharing
+                first = (head + (n + r) % sharing) * d
                 for j in range(d):
-                    out[row, i + r, first + j] = queries[r, j]
-            i += rows
+                    out[row, i, first + j] = queries[r, j]
+            n += rows
+        unit += sharing

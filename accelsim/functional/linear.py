@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from accelsim.functional import operators
 from accelsim.functional.checkpoint import DenseWeight, TernaryWeight
-from accelsim.functional.operators import Floats, Quantised, TernaryLayout
+from accelsim.functional.operators import Floats, Quantised
 from accelsim.functional.threads import Threads
 
 # What a linear tells whoever watches it: its operands and its sums, see `Observer`.
@@ -24,14 +24,16 @@ class TernaryLinear:
 
     Attributes:
         name: The checkpoint's name without ``.weight``.
-        weights: As `operators.lay_out_ternary` lays them out.
+        packed: uint8 [outputs / 4 rounded up, inputs] as in `TernaryWeight`; no copy.
+        outputs: Rows of the weight matrix.
         scale: Weight scale.
         multiplies: Whether the scale multiplies or divides.
         threads: For the kernels.
     """
 
     name: str
-    weights: TernaryLayout
+    packed: NDArray[np.uint8]
+    outputs: int
     scale: np.float32
     multiplies: bool
     threads: Threads
@@ -42,7 +44,7 @@ class TernaryLinear:
 
     def __call__(self, x: Quantised, report: Report | None = None) -> Floats:
         """Return float32 [m, outputs]."""
-        accumulators = operators.ternary_gemm(x.codes, self.weights, self.threads)
+        accumulators = operators.ternary_gemm(x.codes, self.packed, self.outputs, self.threads)
         if report is not None:
             report(self.name, x.codes, accumulators)
         return operators.dequantise(
@@ -84,9 +86,9 @@ Linear = TernaryLinear | DenseLinear
 def build_linear(
     name: str, weight: TernaryWeight | DenseWeight, multiplies: bool, threads: Threads
 ) -> Linear:
-    """Copy a checkpoint's weight into the layout its kernel wants."""
+    """Wrap ternary weights as they lie; copy dense ones into the layout their kernel wants."""
     if isinstance(weight, TernaryWeight):
-        ternary = operators.lay_out_ternary(weight.packed)
-        return TernaryLinear(name, ternary, weight.scale, multiplies, threads)
+        outputs = weight.shape[0]
+        return TernaryLinear(name, weight.packed, outputs, weight.scale, multiplies, threads)
     laid = operators.panels(weight.stored)
     return DenseLinear(name, laid, weight.shape[0], threads)

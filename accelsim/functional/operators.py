@@ -13,10 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.functional import kernels, row_kernels, ternary_tiles
+from accelsim.functional import kernels, row_kernels, ternary_kernels
 from accelsim.functional.checkpoint import widen
 from accelsim.functional.threads import Threads
-from accelsim.kernels import cpu_has
 
 PANEL = kernels.PANEL
 Floats = NDArray[np.float32]
@@ -35,13 +34,6 @@ _FLOATS = np.dtype(np.float32)
 _GATES = {"relu2": row_kernels.relu2_gate_rows, "silu": row_kernels.silu_gate_rows}
 # What one element of a row-wise operator costs next to a multiply-add.
 _ELEMENT_COST = 8
-
-
-class TernaryLayout(NamedTuple):
-    """A ternary matrix as `lay_out_ternary` arranges it for this CPU, and its rows."""
-
-    arranged: NDArray[np.uint8]
-    outputs: int
 
 
 def _check(name: str, array: NDArray[Any], dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
@@ -67,52 +59,68 @@ def quantise(x: Floats, threads: Threads) -> Quantised:
     return Quantised(codes, scales)
 
 
-def lay_out_ternary(packed: NDArray[np.uint8]) -> TernaryLayout:
-    """Copy weights packed as in `TernaryWeight` for the fastest exact kernel of this CPU.
-
-    That is `ternary_tiles` where the CPU has AVX512-VNNI, and the packing itself elsewhere.
-    """
-    tiled = cpu_has("avx512vnni")
-    arranged = ternary_tiles.lay_out(packed) if tiled else np.array(packed)
-    return TernaryLayout(arranged, 4 * packed.shape[0])
-
-
 def ternary_gemm(
-    codes: NDArray[np.int8], weights: TernaryLayout, threads: Threads
+    codes: NDArray[np.int8],
+    packed: NDArray[np.uint8],
+    outputs: int,
+    threads: Threads,
+    path: str | None = None,
 ) -> NDArray[np.int32]:
     """Return the exact int32 sums [m, outputs] of int8 codes [m, k] times ternary weights.
 
     Args:
-        codes: int8 [m, k].
-        weights: As `lay_out_ternary` returns them, of [outputs, k].
+        codes: int8 [m, k], k at most 2**24.
+        packed: uint8 [outputs / 4 rounded up, k], C-contiguous, as in `TernaryWeight`; it may be
+            a mapped file.
+        outputs: Rows of the matrix.
         threads: They share rows when there are enough, outputs otherwise.
+        path: One of `ternary_kernels.usable_paths`; by default the first.
     """
     m, k = codes.shape
-    laid, outputs = weights
+    quarter = -(-outputs // ternary_kernels.FIELDS)
+    way = ternary_kernels.PATHS[path or ternary_kernels.usable_paths()[0]]
+    if k > ternary_kernels.MOST_INPUTS:
+        raise ValueError(f"{k} inputs: int32 sums hold {ternary_kernels.MOST_INPUTS}")
     _check("codes", codes, _CODES, (m, k))
-    accumulators = np.empty((m, outputs), np.int32)
-    if laid.ndim == 3:
-        groups = -(-k // ternary_tiles.INPUTS)
-        tiles = -(-outputs // ternary_tiles.TILE)
-        _check("tiles", laid, _BYTES, (tiles, groups, ternary_tiles.TILE))
-        codes = ternary_tiles.pad_inputs(codes, groups)
-    else:
-        _check("packed", laid, _BYTES, (outputs // 4, k))
+    _check("packed", packed, _BYTES, (quarter, k))
+    accumulators = np.zeros((m, outputs), np.int32)
+    if accumulators.size == 0 or k == 0:
+        return accumulators
+    if k < way.step:
+        codes, packed = (_pad_inputs(array, way.step) for array in (codes, packed))
+    arranged = ternary_kernels.arrange(codes, way)
+    code_sums = codes.sum(axis=1, dtype=np.int32)
+    block = ternary_kernels.tokens_at_once(arranged)
+    # Read-only and no subclass, whatever came in: for numba a mapped file is then no other type.
+    weights = np.asarray(packed).view()
+    weights.flags.writeable = False
 
     def part(rows: slice, begin: int, end: int) -> None:
-        target = accumulators[rows]
-        if laid.ndim == 3:
-            ternary_tiles.ternary_tiles(codes[rows], laid[begin:end], begin, target)
-        else:
-            kernels.ternary_rows(codes[rows], laid[begin:end], begin, outputs // 4, target)
+        ternary_kernels.ternary_rows(
+            arranged[rows],
+            code_sums[rows],
+            weights[begin:end],
+            begin,
+            quarter,
+            way.tokens,
+            block,
+            accumulators[rows],
+        )
 
     # A cheap step next to a float multiply-add: an eighth keeps small products on one thread.
     cost = m * k * outputs // 8
     if m >= 8 * threads.count:
-        threads.split(lambda begin, end: part(slice(begin, end), 0, len(laid)), m, cost)
+        threads.split(lambda begin, end: part(slice(begin, end), 0, quarter), m, cost)
     else:
-        threads.split(lambda begin, end: part(slice(None), begin, end), len(laid), cost)
+        threads.split(lambda begin, end: part(slice(None), begin, end), quarter, cost)
     return accumulators
+
+
+def _pad_inputs(array: NDArray[Any], inputs: int) -> NDArray[Any]:
+    """Return a matrix with columns of zeros behind its own."""
+    padded = np.zeros((array.shape[0], inputs), array.dtype)
+    padded[:, : array.shape[1]] = array
+    return padded
 
 
 def dequantise(
@@ -148,15 +156,35 @@ def dequantise(
 def panels(weight: NDArray[Any]) -> NDArray[Any]:
     """Lay a matrix [n, k] out as [n / 64 rounded up, k * 64] for `dense_gemm`, padded with zeros.
 
-    float16 is widened to float32, which is exact; uint16 (bfloat16 patterns) stays as it is.
+    float16 is widened to float32, which is exact; uint16 (bfloat16 patterns) stays as it is. The
+    matrix may be a mapped file: it is read once from its beginning to its end.
     """
-    n, k = weight.shape
-    dtype = np.uint16 if weight.dtype == np.uint16 else np.float32
-    laid = np.zeros((-(-n // PANEL), k, PANEL), dtype)
-    for panel in range(laid.shape[0]):
-        rows = weight[panel * PANEL : (panel + 1) * PANEL]
-        laid[panel, :, : rows.shape[0]] = rows.T
-    return laid.reshape(laid.shape[0], -1)
+    laid = empty_panels(weight.shape, weight.dtype)
+    fill_panels(laid, 0, weight)
+    return laid
+
+
+def empty_panels(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return room for `fill_panels`, for a matrix of that shape [n, k] and dtype."""
+    n, k = shape
+    kept = np.uint16 if dtype == np.uint16 else np.float32
+    return np.empty((-(-n // PANEL), k * PANEL), kept)
+
+
+def fill_panels(laid: NDArray[Any], first: int, rows: NDArray[Any]) -> None:
+    """Write rows [r, k] of a matrix, from row ``first``, into its panels.
+
+    A piece at a time keeps a large matrix from being held twice. ``first`` is a multiple of 64, and
+    r is too unless the matrix ends there.
+    """
+    if first % PANEL or laid.shape[1] != rows.shape[1] * PANEL:
+        raise ValueError(f"rows {rows.shape} from {first} do not fit panels {laid.shape}")
+    stack = laid.reshape(laid.shape[0], -1, PANEL)
+    for begin in range(0, rows.shape[0], PANEL):
+        block = rows[begin : begin + PANEL]
+        panel = stack[(first + begin) // PANEL]
+        panel[:, : block.shape[0]] = block.T
+        panel[:, block.shape[0] :] = 0
 
 
 def panel_rows(laid: NDArray[Any], rows: NDArray[np.int64]) -> Floats:
