@@ -89,3 +89,17 @@ def test_the_tokens_are_those_of_the_published_tokenizer(checkpoint, reader):
     tokens = tokenizer.encode(text)
     assert tokens == published.encode(text).ids
     assert tokenizer.decode(tokens) == published.decode(tokens)
+
+
+# Tokens that other implementations state for this vocabulary.
+KNOWN = {
+    "The capital of France is": [504, 3575, 282, 4649, 314],
+    "Hello world! 123": [19556, 905, 17, 216, 33, 34, 35],
+    "Café déjà vu.": [51, 1939, 2756, 32564, 90, 16739, 386, 101, 30],
+    "  multiple   spaces": [216, 2701, 256, 5600],
+}
+
+
+@pytest.mark.parametrize("text", KNOWN)
+def test_known_texts_have_their_known_tokens(checkpoint, text):
+    assert load_tokenizer(checkpoint).encode(text) == KNOWN[text]

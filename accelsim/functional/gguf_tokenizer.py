@@ -33,7 +33,13 @@ PRE_TOKENIZERS: dict[str, tuple[str, ...]] = {
     "smollm": (r"\p{N}", _GPT2),
     "qwen2": (rf"{_LETTERS}|\p{{N}}|{_REST}",),
 }
-_SAME = {"llama3": "llama-bpe", "llama-v3": "llama-bpe", "starcoder": "smollm"}
+_SAME = {
+    "llama3": "llama-bpe",
+    "llama-v3": "llama-bpe",
+    "falcon3": "llama-bpe",
+    "falcon_e": "llama-bpe",
+    "starcoder": "smollm",
+}
 _LLAMA3_TOKENS, _LLAMA3_BEGIN = 128256, 128000
 
 
