@@ -118,7 +118,7 @@ def damaged(content: bytes, rng: np.random.Generator) -> bytes:
     head = content.index(b"token_embd.weight") + 1200
     changed = bytearray(content)
     for _ in range(rng.integers(1, 4)):
-        at = int(rng.integers(0, head if rng.random() < 0.85 else len(changed) - 8))
+        at = int(rng.integers(0, min(head if rng.random() < 0.85 else 2**30, len(changed) - 8)))
         choice = rng.integers(0, 6)
         if choice == 0:
             changed[at] ^= 1 << int(rng.integers(0, 8))

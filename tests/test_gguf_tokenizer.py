@@ -189,7 +189,11 @@ def test_tokens_that_a_text_names_whole_are_found(tmp_path):
         (("gpt2", ["a", "b"]), {"merges": ["ab"]}, "is no merge (ab)"),
         (("gpt2", ["a", "b"]), {"merges": ["a b"]}, "leaves the vocabulary (a b)"),
         (("gpt2", ["b", "ab"]), {"merges": ["a b"]}, "leaves the vocabulary (a b)"),
-        (("gpt2", ["a"]), {"merges": [], "pre": "tekken"}, "allowed: default, gpt-2, llama-bpe"),
+        (
+            ("gpt2", ["a"]),
+            {"merges": [], "pre": "tekken"},
+            "is not known (tekken); allowed: default, falcon3",
+        ),
         (("gpt2", ["a"], [1, 1]), {"merges": []}, "an array of 1 numbers"),
         (("gpt2", ["a"]), {"merges": [], "add_bos_token": True}, "bos_token_id"),
         (("gpt2", ["a"]), {"merges": [], "bos_token_id": 1}, "bos_token_id"),
