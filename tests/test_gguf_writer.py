@@ -10,14 +10,14 @@ import gguf
 import gguf_factory
 import numpy as np
 import pytest
-from checkpoint_factory import Recipe, write_checkpoint
+from checkpoint_factory import Recipe, pack, write_checkpoint
 
 from accelsim.errors import UserError
-from accelsim.functional import packings
 from accelsim.functional.checkpoint import Checkpoint, TernaryWeight, read_checkpoint
 from accelsim.functional.gguf_file import open_gguf
 from accelsim.functional.gguf_writer import write_gguf
 from accelsim.functional.network import Network
+from accelsim.functional.packings import CODECS
 from accelsim.functional.tokenizer import load_tokenizer
 
 AUSTEN = Path(__file__).parent.parent / "models" / "austen-12m"
@@ -118,12 +118,10 @@ def test_a_scale_in_a_tensor_behind_the_codes_is_found(tmp_path, packing):
     recipe = gguf_factory.Recipe(layers=1)
     tensors = {n: gguf_factory.float_tensor(v) for n, v in gguf_factory.floats_of(recipe).items()}
     kind = {"tl1": 38, "tl2": 39}[packing]
-    codec = packings.codec(packing)
     ternary = gguf_factory.ternary_of(recipe)
     for name, weights in ternary.items():
-        packed = packings.pack(weights)
-        stored = codec.encode(packed, np.float32(1), weights.shape[0]).tobytes()[:-32]
-        tensors[name] = (kind, weights.shape, stored)
+        stored = CODECS[packing].encode(pack(weights), weights.shape[0])
+        tensors[name] = (kind, weights.shape, stored.tobytes())
         tensors[f"{name}_scale"] = (0, (), np.float32(0.3).tobytes())
     path = gguf_factory.write_network(tmp_path / "x.gguf", recipe, tensors)
     checkpoint = read_checkpoint(path)

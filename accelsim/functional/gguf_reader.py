@@ -9,8 +9,7 @@ converter made ternary already; both end as `TernaryWeight`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -20,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.errors import UserError, did_you_mean
-from accelsim.functional import packings
 from accelsim.functional.checkpoint import (
     EMBEDDING,
     FINAL_NORM,
@@ -48,15 +46,13 @@ from accelsim.functional.gguf_layout import (
     OUTPUT,
     OUTPUT_NORM,
     TERNARY,
-    TL1,
     TL2,
     TOKEN_EMBEDDING,
     layer_name,
 )
 from accelsim.functional.hf_reader import is_finite
+from accelsim.functional.packings import CODECS, Codec
 from accelsim.functional.ternarise import ternarise
-
-_SCALE_BYTES = 32  # a tensor's scale and its padding, in the files of bitnet.cpp
 
 
 def read_gguf_checkpoint(path: Path) -> Checkpoint:
@@ -173,60 +169,50 @@ class _Reader:
         if tensor.kind in FLOATS:
             return elements * FLOAT_DTYPES[FLOATS[tensor.kind]].itemsize
         if tensor.kind in TERNARY:
-            with packing_errors(self.file.path, tensor.name):
-                whole = self._codec(tensor).stored_bytes(*tensor.shape)
-            return whole - _SCALE_BYTES if self._scale_apart(tensor) else whole
+            codec, (outputs, inputs) = self._codec(tensor), tensor.shape
+            codec.check(outputs, inputs, file=self.file.path, key=tensor.name)
+            return codec.nbytes(outputs, inputs)
         block, block_bytes = _block_size(tensor.kind)
         if tensor.shape[-1] % block:
             allowed = f"allowed: a multiple of {block}, as blocks run along rows"
             raise self._error(tensor.name, "wrong row length", tensor.shape[-1], allowed)
         return elements // block * block_bytes
 
-    def _codec(self, tensor: GgufTensor) -> packings.Codec:
+    def _codec(self, tensor: GgufTensor) -> Codec:
         name = TERNARY[tensor.kind]
         if tensor.kind == I2_S:
             order = self.file.text(I2_S_ORDER, "x86")
             if order not in I2_S_ORDERS:
                 raise self._error(I2_S_ORDER, "unknown", order, did_you_mean(order, I2_S_ORDERS))
             name = I2_S_ORDERS[order]
-        return packings.codec(name)
+        return CODECS[name]
 
     def _scales(self, tensor: GgufTensor) -> list[str]:
-        """Return the checked names of scales that stand in tensors of their own."""
+        """Return the checked names of scales that stand in tensors of their own.
+
+        ``scale`` is upstream's; ``weight_scale`` comes with TL1 and TL2, whose kernels find it
+        because it begins where the codes end (bitnet.cpp, utils/convert-hf-to-gguf-bitnet.py).
+        """
         names = [f"{tensor.name.removesuffix('weight')}{end}" for end in ("scale", "weight_scale")]
         found = [name for name in names if name in self.file.tensors]
         for name in found:
             self._find(name, (1,), ternary=False)
         return found
 
-    def _scale_apart(self, tensor: GgufTensor) -> bool:
-        """Say whether a scale that belongs behind the codes stands in the next tensor instead.
-
-        The converters of bitnet.cpp write TL1 and TL2 so (utils/convert-hf-to-gguf-bitnet.py), and
-        its kernels find the scale because the next tensor begins where the codes end.
-        """
-        return tensor.kind in (TL1, TL2) and f"{tensor.name}_scale" in self.file.tensors
-
     def _packed(self, tensor: GgufTensor) -> TernaryWeight:
         outputs, inputs = tensor.shape
         stored = self.file.map(tensor, np.uint8, (self._length(tensor),))
-        if self._scale_apart(tensor):
-            scale = np.zeros(_SCALE_BYTES // 4, "<f4")
-            scale[0] = self._scale(f"{tensor.name}_scale")
-            stored = np.concatenate([stored, scale.view(np.uint8)])
-        try:
-            packed, factor = self._codec(tensor).decode(stored, outputs, inputs)
-        except UserError as error:
-            raise self._error(tensor.name, error.message, error.value, error.allowed) from None
-        if not (factor > 0 and np.isfinite(factor)):
-            raise self._error(tensor.name, "is no scale", float(factor), "allowed: above 0")
-        return TernaryWeight(packed, factor, outputs)
+        packed, scale = self._codec(tensor).decode(
+            stored, outputs, inputs, file=self.file.path, key=tensor.name
+        )
+        if scale is None and not self._scales(tensor):
+            raise self._error(f"{tensor.name}_scale", "tensor is missing", None, None)
+        return TernaryWeight(packed, np.float32(1) if scale is None else scale, outputs)
 
     def _scaled(self, weight: TernaryWeight, tensor: GgufTensor) -> TernaryWeight:
-        """Apply the scale tensors of a linear; like its own scale, they multiply."""
+        """Apply the scale tensors of a linear; like a scale behind the codes, they multiply."""
         for name in self._scales(tensor):
-            if not (name.endswith("_scale") and self._scale_apart(tensor)):
-                weight = replace(weight, scale=np.float32(weight.scale * self._scale(name)))
+            weight = replace(weight, scale=np.float32(weight.scale * self._scale(name)))
         return weight
 
     def _scale(self, name: str) -> np.float32:
@@ -284,22 +270,16 @@ def _ternary_of(stored: NDArray[Any]) -> TernaryWeight:
     scale = np.float32(max(np.abs(widen(row)).max() for row in stored))
     meant = np.array([-scale, 0, scale], np.float32)
     if scale > 0 and all(np.isin(widen(row), meant).all() for row in stored):
-        signs = np.empty(stored.shape, np.float16)
+        signs = np.empty(stored.shape, np.int8)
         for row, sign in zip(stored, signs, strict=True):
-            np.sign(widen(row), out=sign, casting="same_kind")
-        return replace(ternarise(signs), scale=scale)
+            sign[:] = np.sign(widen(row))
+        return TernaryWeight(_pack(signs), scale, len(signs))
     return ternarise(stored)
 
 
-@contextmanager
-def packing_errors(path: Path, name: str) -> Iterator[None]:
-    """Name file and tensor in errors of a packing, which knows neither."""
-    try:
-        yield
-    except UserError as error:
-        raise UserError(
-            error.message, file=path, key=name, value=error.value, allowed=error.allowed
-        ) from None
+def _pack(weights: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return the canonical form of -1, 0 and 1, which are ternary weights of themselves."""
+    return ternarise(weights.astype(np.float16)).packed
 
 
 def _half_split(
@@ -329,7 +309,7 @@ def take_rows(
 ) -> TernaryWeight | DenseWeight:
     """Return a matrix whose row r is row ``order[r]`` of the given one."""
     if isinstance(weight, TernaryWeight):
-        return replace(weight, packed=packings.pack(weight.unpack()[order]))
+        return replace(weight, packed=_pack(weight.unpack()[order]))
     stored = weight.stored[order]
     stored.flags.writeable = False
     return DenseWeight(stored, weight.storage)

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from accelsim.errors import UserError, did_you_mean
 from accelsim.files import whole_file
-from accelsim.functional import packings
 from accelsim.functional.checkpoint import (
     EMBEDDING,
     LM_HEAD,
@@ -42,10 +41,10 @@ from accelsim.functional.gguf_layout import (
 from accelsim.functional.gguf_reader import (
     gguf_name,
     half_split_order,
-    packing_errors,
     take_rows,
 )
 from accelsim.functional.gguf_vocabulary import vocabulary_keys
+from accelsim.functional.packings import CODECS
 
 if TYPE_CHECKING:
     from gguf import GGUFWriter
@@ -142,17 +141,20 @@ def _stored(
     if paired_rows:
         for name, heads in (("q_proj", config.heads), ("k_proj", config.kv_heads)):
             orders[name] = np.argsort(half_split_order(heads, config.head_dim))
-    codec = packings.codec(packing)
+    codec = CODECS[packing]
     for name, shape in linear_names(config).items():
         weight = checkpoint.linears[name]
         assert isinstance(weight, TernaryWeight)
         if config.linear_class == "bitlinear":
             weight = replace(weight, scale=np.float32(1) / weight.scale)
-        with packing_errors(path, name):
-            length = codec.stored_bytes(*shape)
+        codec.check(*shape, file=path, key=name)
+        length = codec.nbytes(*shape)
         order = orders.get(name.rpartition(".")[2])
         kind = _PACKINGS[packing]
         yield _Stored(gguf_name(name), shape, kind, length, weight, order)
+        if codec.read_scale is None:
+            scale = DenseWeight(weight.scale.reshape(1), "F32")
+            yield _Stored(f"{gguf_name(name)}_scale", (1,), _FLOAT_IDS["F32"], 4, scale)
 
 
 def _head_kind(path: Path, name: str, head: Head, shape: tuple[int, ...]) -> int:
@@ -260,7 +262,7 @@ def _content(row: _Stored, packing: str) -> NDArray[Any]:
     weight = row.weight if row.order is None else take_rows(row.weight, row.order)
     if isinstance(weight, DenseWeight):
         return _dense_content(row, weight)
-    return packings.codec(packing).encode(weight.packed, weight.scale, weight.outputs)
+    return CODECS[packing].encode(weight.packed, weight.outputs, float(weight.scale))
 
 
 def _dense_content(row: _Stored, weight: DenseWeight) -> NDArray[Any]:
