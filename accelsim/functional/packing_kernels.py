@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.kernels import kernel
+from accelsim.kernels import inner_kernel, kernel
 
 Bytes = NDArray[np.uint8]
 BLOCK = 256
@@ -21,8 +21,9 @@ def has_invalid(packed: Bytes) -> bool:
     """Return whether any of the 2-bit codes in a flat array is 3."""
     found = np.uint8(0)
     for index in range(packed.size):
-        found |= packed[index] & (packed[index] >> 1) & 0x55
-    return found != 0
+        code = packed[index]
+        found = np.uint8(found | np.uint8(code & (code >> 1) & 0x55))
+    return bool(found != 0)
 
 
 @kernel
@@ -31,13 +32,28 @@ def pack_rows(codes: Bytes, begin: int, packed: Bytes) -> bool:
     quarter = packed.shape[0]
     found = np.uint8(0)
     for i in range(codes.shape[0]):
-        row = (begin + i) % quarter
-        factor = np.uint8(1 << (2 * ((begin + i) // quarter)))
-        for k in range(codes.shape[1]):
-            code = codes[i, k]
-            found |= code & (code >> 1)
-            packed[row, k] |= np.uint8(code * factor)
-    return found != 0
+        row = packed[(begin + i) % quarter]
+        lane = (begin + i) // quarter
+        # A shift that is known when this compiles is three times as fast.
+        if lane == 0:
+            found |= _add_row(codes[i], 0, row)
+        elif lane == 1:
+            found |= _add_row(codes[i], 2, row)
+        elif lane == 2:
+            found |= _add_row(codes[i], 4, row)
+        else:
+            found |= _add_row(codes[i], 6, row)
+    return bool(found != 0)
+
+
+@inner_kernel
+def _add_row(codes: Bytes, shift: int, row: Bytes) -> np.uint8:
+    found = np.uint8(0)
+    for k in range(row.size):
+        code = codes[k]
+        row[k] |= np.uint8(code << shift)
+        found = np.uint8(found | np.uint8(code & (code >> 1)))
+    return found
 
 
 @kernel
@@ -119,7 +135,7 @@ def read_tq1(stored: Bytes, begin: int, codes: Bytes) -> None:
             _read_trits(stored, source + 48, 4, 4, codes[i], target + 240)
 
 
-@kernel
+@inner_kernel
 def _read_trits(
     stored: Bytes, source: int, count: int, trits: int, codes: Bytes, target: int
 ) -> None:
@@ -143,7 +159,7 @@ def write_tq1(codes: Bytes, begin: int, stored: Bytes) -> None:
             _write_trits(codes[i], source + 240, 4, 4, stored, target + 48)
 
 
-@kernel
+@inner_kernel
 def _write_trits(
     codes: Bytes, source: int, count: int, trits: int, stored: Bytes, target: int
 ) -> None:
@@ -157,12 +173,26 @@ def _write_trits(
 @kernel
 def read_base3(stored: Bytes, begin: int, codes: Bytes) -> None:
     """Read codes [weights] from weight ``begin``, a multiple of 5: 5 a byte, the first times 81."""
-    for word in range(-(-codes.size // 5)):
-        byte = stored[begin // 5 + word]
-        power = 81
-        for index in range(5 * word, min(5 * word + 5, codes.size)):
-            codes[index] = byte // power % 3 if byte < 243 else 3
-            power //= 3
+    source = begin // 5
+    whole = codes.size // 5
+    for word in range(whole):
+        _read_word(stored[source + word], codes[5 * word : 5 * word + 5])
+    if 5 * whole < codes.size:
+        last = np.empty(5, np.uint8)
+        _read_word(stored[source + whole], last)
+        codes[5 * whole :] = last[: codes.size - 5 * whole]
+
+
+@inner_kernel
+def _read_word(byte: np.uint8, codes: Bytes) -> None:
+    if byte > 242:
+        codes[:] = 3
+        return
+    codes[0] = byte // 81
+    codes[1] = byte // 27 % 3
+    codes[2] = byte // 9 % 3
+    codes[3] = byte // 3 % 3
+    codes[4] = byte % 3
 
 
 @kernel
@@ -173,3 +203,138 @@ def write_base3(codes: Bytes, begin: int, stored: Bytes) -> None:
         for index in range(5 * word, 5 * word + 5):
             value = 3 * value + (codes[index] if index < codes.size else 1)
         stored[begin // 5 + word] = value
+
+
+@kernel
+def move_tl1(
+    codes: Bytes,
+    begin: int,
+    tile_rows: int,
+    tile_inputs: int,
+    lanes: int,
+    stored: Bytes,
+    writing: bool,
+) -> None:
+    """Read, or write, whole row tiles of TL1.
+
+    A byte holds four weights of one row, two pairs, the first in its high bits. Bytes run over 16
+    rows, then over the 256 / lanes inputs of a step, over the rows of ``lanes``, over the steps of
+    a tile, over its rows, over the tiles of a row.
+    """
+    step = 256 // lanes
+    position = begin * (codes.shape[1] // 4)
+    for row_tile in range(0, codes.shape[0], tile_rows):
+        for first in range(0, codes.shape[1], tile_inputs):
+            for group in range(row_tile, row_tile + tile_rows, lanes):
+                for k_step in range(first, first + tile_inputs, step):
+                    for row in range(group, group + lanes, 16):
+                        for k in range(k_step, k_step + step, 4):
+                            for lane in range(16):
+                                _move_pairs(codes[row + lane], k, stored, position, writing)
+                                position += 1
+
+
+@inner_kernel
+def _move_pairs(row: Bytes, k: int, stored: Bytes, position: int, writing: bool) -> None:
+    """Move four weights, two pairs of 3 * code0 + code1."""
+    if writing:
+        stored[position] = _pair(row, k) << 4 | _pair(row, k + 2)
+    else:
+        _put_pair(stored[position] >> 4, row, k)
+        _put_pair(stored[position] & 15, row, k + 2)
+
+
+@inner_kernel
+def _pair(row: Bytes, k: int) -> int:
+    return int(3 * row[k] + row[k + 1])
+
+
+@inner_kernel
+def _put_pair(index: int, row: Bytes, k: int) -> None:
+    valid = index < 9
+    row[k] = index // 3 if valid else 3
+    row[k + 1] = index % 3 if valid else 3
+
+
+@inner_kernel
+def _row_of_byte(position: int) -> int:
+    """Return which of 32 rows a byte holds: eights 1 and 2 change places, as AVX2 unpacks them."""
+    return position & 7 | (position & 8) << 1 | (position & 16) >> 1
+
+
+@kernel
+def move_tl2_triples(
+    codes: Bytes,
+    begin: int,
+    tile_rows: int,
+    tile_inputs: int,
+    inputs: int,
+    indices: Bytes,
+    signs: Bytes,
+    writing: bool,
+) -> None:
+    """Read, or write, the first ``inputs`` columns of whole row tiles of TL2.
+
+    A byte of ``indices`` holds six weights of one row, two triples, the first in its high bits.
+    Bytes run over 32 rows, over the sixes of a tile, over its rows, over the tiles of a row.
+    ``signs`` has a little-endian 16-bit word for 24 inputs of rows j and 16 + j: from its high bit
+    down the triples, row j before row 16 + j.
+    """
+    at, sign_at = begin * (inputs // 6), begin * (inputs // 24)
+    for row_tile in range(0, codes.shape[0], tile_rows):
+        for first in range(0, inputs, tile_inputs):
+            for group in range(row_tile, row_tile + tile_rows, 32):
+                for k in range(first, first + tile_inputs, 24):
+                    words = signs[sign_at : sign_at + 32]
+                    for six in range(4):
+                        for position in range(32):
+                            row = _row_of_byte(position)
+                            _move_triples(
+                                codes[group + row], k + 6 * six, indices, at, words, row, writing
+                            )
+                            at += 1
+                    sign_at += 32
+
+
+@inner_kernel
+def _move_triples(
+    codes: Bytes, k: int, indices: Bytes, at: int, signs: Bytes, row: int, writing: bool
+) -> None:
+    """Move six weights of row 0..31, two triples of |9 w0 + 3 w1 + w2| and their signs."""
+    for half in range(2):
+        triple = k // 3 % 8 + half
+        bit = 15 - 2 * triple - row // 16
+        word, mask = 2 * (row % 16) + bit // 8, 1 << bit % 8
+        first = k + 3 * half
+        shift = 4 - 4 * half
+        if writing:
+            value = 9 * codes[first] + 3 * codes[first + 1] + codes[first + 2] - 13
+            indices[at] |= abs(value) << shift
+            signs[word] |= mask if value < 0 else 0
+        else:
+            index = np.int64(indices[at] >> shift & 15)
+            value = 13 - index if signs[word] & mask else 13 + index
+            valid = index < 14
+            codes[first] = value // 9 if valid else 3
+            codes[first + 1] = value // 3 % 3 if valid else 3
+            codes[first + 2] = value % 3 if valid else 3
+
+
+@kernel
+def move_tl2_pairs(
+    codes: Bytes, begin: int, tile_rows: int, from_input: int, stored: Bytes, writing: bool
+) -> None:
+    """Read, or write, the columns past ``from_input``, a multiple of 32, in pairs as in TL1.
+
+    Bytes run over 32 rows, over the 8 fours of 32 inputs, over a tile's rows, over the inputs.
+    """
+    inputs = codes.shape[1]
+    at = begin * ((inputs - from_input) // 4)
+    for row_tile in range(0, codes.shape[0], tile_rows):
+        for first in range(from_input, inputs, 32):
+            for group in range(row_tile, row_tile + tile_rows, 32):
+                for k in range(first, first + 32, 4):
+                    for position in range(32):
+                        row = group + _row_of_byte(position)
+                        _move_pairs(codes[row], k, stored, at, writing)
+                        at += 1
