@@ -273,7 +273,8 @@ TENSOR_CASES = [
     (Q, (36, (256, 512), GOOD[2]), ["wrong shape", "[256, 256]"]),
     (Q, (36, (256, 256), GOOD[2][:-64]), ["wrong length in the file (16352)", "16416"]),
     (Q, (36, (256, 256), GOOD[2] + bytes(64)), ["wrong length in the file (16480)"]),
-    (Q, (39, (256, 256), bytes(256 * 256 // 32 * 17)), ["wrong length", "MXFP4"]),
+    (Q, (39, (256, 256), bytes(256 * 256 // 32 * 17)), ["is MXFP4 (39)"]),
+    (Q, (39, (256, 256), bytes(256 * 256 // 4)), ["tiles of tl2 are not known"]),
     (Q, (36, (256, 256), b"\xff" + GOOD[2][1:]), ["holds a code that is no weight"]),
     (Q, (36, (256, 256), GOOD[2][:-32] + bytes(32)), ["scale is not finite and positive (0.0)"]),
     (

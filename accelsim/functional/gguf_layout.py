@@ -89,6 +89,7 @@ TQ1_0, TQ2_0, I2_S, TL1, TL2 = 34, 35, 36, 38, 39
 TERNARY: Mapping[int, str] = MappingProxyType(
     {TQ1_0: "tq1_0", TQ2_0: "tq2_0", I2_S: "i2_s", TL1: "tl1", TL2: "tl2"}
 )
+SCALE_BYTES = 32  # a scale behind the codes of bitnet.cpp's types, with its padding
 
 
 def layer_name(layer: int, name: str, suffix: str = "weight") -> str:

@@ -45,13 +45,16 @@ from accelsim.functional.gguf_layout import (
     NORMS,
     OUTPUT,
     OUTPUT_NORM,
+    SCALE_BYTES,
     TERNARY,
+    TL1,
     TL2,
     TOKEN_EMBEDDING,
     layer_name,
 )
 from accelsim.functional.hf_reader import is_finite
-from accelsim.functional.packings import CODECS, Codec
+from accelsim.functional.packing_codec import Codec
+from accelsim.functional.packings import CODECS
 from accelsim.functional.ternarise import ternarise
 
 
@@ -156,12 +159,16 @@ class _Reader:
 
     def _check_length(self, tensor: GgufTensor) -> None:
         """Check that a tensor neither runs into the next one nor leaves a hole."""
-        length, room = self._length(tensor), tensor.room
-        if not length <= room <= length + self.file.alignment:
+        if tensor.kind == TL2 and self._fits(tensor, _mxfp4_bytes(tensor)):
+            raise self._error(tensor.name, "is MXFP4", tensor.kind, "allowed: TL2 under that type")
+        length = self._length(tensor)
+        if not self._fits(tensor, length):
             kind = _kinds(tensor.kind in TERNARY)[tensor.kind]
-            also = "; type 39 is MXFP4 in other files, which is not read" * (tensor.kind == TL2)
-            allowed = f"{kind} {list(tensor.shape)} takes {length}{also}"
-            raise self._error(tensor.name, "wrong length in the file", room, allowed)
+            allowed = f"{kind} {list(tensor.shape)} takes {length}"
+            raise self._error(tensor.name, "wrong length in the file", tensor.room, allowed)
+
+    def _fits(self, tensor: GgufTensor, length: int) -> bool:
+        return length <= tensor.room <= length + self.file.alignment
 
     def _length(self, tensor: GgufTensor) -> int:
         """Return the bytes that a tensor takes in the file."""
@@ -171,7 +178,8 @@ class _Reader:
         if tensor.kind in TERNARY:
             codec, (outputs, inputs) = self._codec(tensor), tensor.shape
             codec.check(outputs, inputs, file=self.file.path, key=tensor.name)
-            return codec.nbytes(outputs, inputs)
+            whole = codec.nbytes(outputs, inputs)
+            return whole - SCALE_BYTES if self._scale_apart(tensor) else whole
         block, block_bytes = _block_size(tensor.kind)
         if tensor.shape[-1] % block:
             allowed = f"allowed: a multiple of {block}, as blocks run along rows"
@@ -188,31 +196,43 @@ class _Reader:
         return CODECS[name]
 
     def _scales(self, tensor: GgufTensor) -> list[str]:
-        """Return the checked names of scales that stand in tensors of their own.
-
-        ``scale`` is upstream's; ``weight_scale`` comes with TL1 and TL2, whose kernels find it
-        because it begins where the codes end (bitnet.cpp, utils/convert-hf-to-gguf-bitnet.py).
-        """
-        names = [f"{tensor.name.removesuffix('weight')}{end}" for end in ("scale", "weight_scale")]
+        """Return the checked names of scales that stand in tensors of their own."""
+        names = [f"{tensor.name.removesuffix('weight')}scale"]
+        names += [f"{tensor.name}_scale"] if tensor.kind in (TL1, TL2) else []
         found = [name for name in names if name in self.file.tensors]
         for name in found:
             self._find(name, (1,), ternary=False)
         return found
 
+    def _scale_apart(self, tensor: GgufTensor) -> bool:
+        """Say whether the scale behind the codes is a tensor of its own.
+
+        bitnet.cpp's converter writes TL1 and TL2 so (utils/convert-hf-to-gguf-bitnet.py); kernels
+        find the scale because the next tensor begins where the codes end.
+        """
+        return tensor.kind in (TL1, TL2) and f"{tensor.name}_scale" in self.file.tensors
+
     def _packed(self, tensor: GgufTensor) -> TernaryWeight:
         outputs, inputs = tensor.shape
         stored = self.file.map(tensor, np.uint8, (self._length(tensor),))
+        if tensor.kind in (TL1, TL2):
+            # One kernel reads and writes these, and takes no read-only memory.
+            stored = np.array(stored)
+        if self._scale_apart(tensor):
+            tail = np.zeros(SCALE_BYTES // 4, "<f4")
+            tail[0] = self._scale(f"{tensor.name}_scale")
+            stored = np.concatenate([stored, tail.view(np.uint8)])
         packed, scale = self._codec(tensor).decode(
             stored, outputs, inputs, file=self.file.path, key=tensor.name
         )
-        if scale is None and not self._scales(tensor):
-            raise self._error(f"{tensor.name}_scale", "tensor is missing", None, None)
-        return TernaryWeight(packed, np.float32(1) if scale is None else scale, outputs)
+        assert scale is not None, "every packing of TERNARY holds a scale"
+        return TernaryWeight(packed, scale, outputs)
 
     def _scaled(self, weight: TernaryWeight, tensor: GgufTensor) -> TernaryWeight:
-        """Apply the scale tensors of a linear; like a scale behind the codes, they multiply."""
+        """Apply the scale tensors of older converters, which multiply what a linear makes."""
         for name in self._scales(tensor):
-            weight = replace(weight, scale=np.float32(weight.scale * self._scale(name)))
+            if name != f"{tensor.name}_scale":
+                weight = replace(weight, scale=np.float32(weight.scale * self._scale(name)))
         return weight
 
     def _scale(self, name: str) -> np.float32:
@@ -259,6 +279,11 @@ def _block_size(kind: int) -> tuple[int, int]:
 
     block, block_bytes = GGML_QUANT_SIZES[GGMLQuantizationType(kind)]
     return int(block), int(block_bytes)
+
+
+def _mxfp4_bytes(tensor: GgufTensor) -> int:
+    """Return what a tensor takes in the format that has TL2's type id upstream."""
+    return math.prod(tensor.shape) // 32 * 17
 
 
 def _ternary_of(stored: NDArray[Any]) -> TernaryWeight:

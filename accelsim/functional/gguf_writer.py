@@ -81,7 +81,8 @@ def write_gguf(checkpoint: Checkpoint, path: Path, *, packing: str, head: Head =
     Args:
         checkpoint: With ternary linears.
         path: Where the file goes.
-        packing: ``i2_s``, ``i2_s_arm``, ``tl1``, ``tl2``, ``tq1_0`` or ``tq2_0``.
+        packing: ``i2_s``, ``i2_s_arm``, ``tl1``, ``tl2``, ``tq1_0`` or ``tq2_0``; TL1 and TL2
+            exist for some shapes only, see `packing_tiles`.
         head: Format of embedding and lm_head. Norms are float32.
 
     Returns:
@@ -152,9 +153,6 @@ def _stored(
         order = orders.get(name.rpartition(".")[2])
         kind = _PACKINGS[packing]
         yield _Stored(gguf_name(name), shape, kind, length, weight, order)
-        if codec.read_scale is None:
-            scale = DenseWeight(weight.scale.reshape(1), "F32")
-            yield _Stored(f"{gguf_name(name)}_scale", (1,), _FLOAT_IDS["F32"], 4, scale)
 
 
 def _head_kind(path: Path, name: str, head: Head, shape: tuple[int, ...]) -> int:
