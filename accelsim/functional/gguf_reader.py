@@ -259,7 +259,9 @@ class _Reader:
         shape = (*tensor.shape[:-1], self._length(tensor) // math.prod(tensor.shape[:-1]))
         # A plain view: the package cuts it into thousands, and subclasses are slow to cut.
         stored = np.asarray(self.file.map(tensor, np.uint8, shape))
-        widened: NDArray[np.float32] = dequantize(stored, GGMLQuantizationType(tensor.kind))
+        widened: NDArray[np.float32]
+        with np.errstate(invalid="ignore", over="ignore"):  # `_floats` refuses what comes of it
+            widened = dequantize(stored, GGMLQuantizationType(tensor.kind))
         widened.flags.writeable = False
         return widened
 
