@@ -87,7 +87,7 @@ def linear(m: int, name: str) -> dict[str, float]:
     threads = Threads()
     packed = rng.choice(np.array([0, 1, 2, 4, 5, 6, 8, 9, 10], np.uint8), (OUTPUTS // 4, INPUTS))
     packed |= packed[::-1] << 4
-    weight = TernaryWeight(packed, np.float32(1))
+    weight = TernaryWeight(packed, np.float32(1), OUTPUTS)
     built: Any = build_linear("linear", weight, True, threads)
     codes = rng.integers(-127, 128, (m, INPUTS), dtype=np.int8)
     sums = operators.ternary_gemm(codes, built.packed, OUTPUTS, threads)

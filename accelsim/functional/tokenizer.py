@@ -1,9 +1,10 @@
-"""Text to tokens and back, by the ``tokenizer.json`` of a checkpoint."""
+"""Text to tokens and back, by the tokenizer of a checkpoint: ``tokenizer.json`` or a GGUF file."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from accelsim.errors import UserError
 from accelsim.functional.checkpoint import Checkpoint
@@ -13,18 +14,12 @@ class Tokenizer:
     """A tokenizer whose tokens all lie inside the network's vocabulary."""
 
     def __init__(self, path: Path, vocab_size: int) -> None:
-        """Read a ``tokenizer.json``.
+        """Read a ``tokenizer.json``, or the tokenizer inside a GGUF file.
 
         Raises:
             UserError: the file cannot be read, or has more tokens than ``vocab_size``.
         """
-        from tokenizers import Tokenizer as Backend
-
-        try:
-            # The package raises plain Exception for every malformed file.
-            self._backend = Backend.from_file(str(path))
-        except Exception as error:
-            raise UserError(f"is no tokenizer: {error}", file=path) from None
+        self._backend = _read_backend(path)
         size = self._backend.get_vocab_size(with_added_tokens=True)
         if size > vocab_size:
             allowed = f"allowed: up to the network's {vocab_size}"
@@ -47,12 +42,28 @@ class Tokenizer:
         return text
 
 
+def _read_backend(path: Path) -> Any:
+    if path.suffix == ".gguf":
+        from accelsim.functional.gguf_tokenizer import read_gguf_tokenizer
+
+        return read_gguf_tokenizer(path)
+    from tokenizers import Tokenizer as Backend
+
+    try:
+        # The package raises plain Exception for every malformed file.
+        return Backend.from_file(str(path))
+    except Exception as error:
+        raise UserError(f"is no tokenizer: {error}", file=path) from None
+
+
 def load_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
     """Return a checkpoint's tokenizer.
 
     Raises:
         UserError: there is none, or it does not fit.
     """
+    if checkpoint.tokenizer is None and checkpoint.path.is_file():
+        raise UserError("holds no tokenizer", file=checkpoint.path, allowed="give token ids")
     if checkpoint.tokenizer is None:
         allowed = "give token ids, or put a tokenizer.json beside config.json"
         raise UserError("has no tokenizer.json", file=checkpoint.path, allowed=allowed)
