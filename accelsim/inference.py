@@ -71,8 +71,7 @@ def infer(
         top_k: Sample among so many tokens.
         top_p: Sample among the likeliest tokens of this mass.
         seed: Of sampling.
-        emulate: Arithmetic of narrow hardware to compare with, ``saturate:16`` for instance; see
-            `accelsim.functional.narrow`.
+        emulate: Arithmetic to compare with, ``saturate:16`` for instance; see `functional.narrow`.
         progress: Told what is going on.
 
     Returns:
@@ -81,24 +80,16 @@ def infer(
     Raises:
         UserError: Nothing to do, an empty prompt, or a checkpoint that does not fit.
     """
-    if prompt is None and token_ids is None and text is None:
-        raise UserError(
-            "nothing to do", file="infer", allowed="give --prompt, --token-ids or --text"
-        )
-    if prompt is not None and token_ids is not None:
-        raise UserError("excludes --prompt", file="--token-ids", value=token_ids)
     from accelsim.functional.narrow import EXACT, parse_arithmetic
     from accelsim.functional.network import Network
 
+    prompted = _is_prompted(prompt, token_ids, text)
     arithmetic = parse_arithmetic(emulate, file="--emulate")
-    prompted = prompt is not None or token_ids is not None
     progress(f"reading {Path(path).name}")
     checkpoint = _read(path)
     sampling = _sampling(temperature, top_k, top_p, seed) if prompted else None
-    result: dict[str, Any] = {
-        "checkpoint": checkpoint.path.resolve().name,
-        "sha256": checkpoint.sha256,
-    }
+    name = checkpoint.path.resolve().name
+    result: dict[str, Any] = {"checkpoint": name, "sha256": checkpoint.sha256}
     if arithmetic != EXACT:
         ids = _prompt_ids(checkpoint, prompt, token_ids, new_tokens) if prompted else None
         progress(f"running exactly and as {arithmetic.name}")
@@ -111,6 +102,17 @@ def infer(
         progress(f"scoring {text.name}")
         result["quality"] = quality(checkpoint, network, text)
     return result
+
+
+def _is_prompted(prompt: str | None, token_ids: str | None, text: Path | None) -> bool:
+    """Return whether there is a prompt; refuse two of them, and nothing to do."""
+    if prompt is None and token_ids is None and text is None:
+        raise UserError(
+            "nothing to do", file="infer", allowed="give --prompt, --token-ids or --text"
+        )
+    if prompt is not None and token_ids is not None:
+        raise UserError("excludes --prompt", file="--token-ids", value=token_ids)
+    return prompt is not None or token_ids is not None
 
 
 def quality(checkpoint: Any, network: Any, text: Path) -> dict[str, float]:

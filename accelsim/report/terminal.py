@@ -108,7 +108,7 @@ def _emulation(emulation: Mapping[str, Any]) -> list[RenderableType]:
         prompt = emulation["prompt"]
         first = prompt["first_difference"]
         new = "the same new tokens" if first is None else f"new tokens differ from number {first}"
-        parts += [_said(prompt), Text(f"{_changed(prompt, 'prompt')}, {new}")]
+        parts += [_said(prompt), Text(f"{_changed(prompt, 'prompt')}\n{new}")]
     if "text" in emulation:
         text = emulation["text"]
         parts += [_quality(text["quality"]), Text(_changed(text, "text"))]
