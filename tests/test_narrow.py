@@ -267,6 +267,25 @@ def test_q8_k_blocks_of_zeros_or_next_to_nothing_give_zeros():
     assert (linear(linear.enter(x)) == 0).all()
 
 
+def test_squares_are_added_one_by_one_without_fusing():
+    rng = np.random.default_rng(2)
+    exact, narrow = rng.normal(size=(2, 9, 50)).astype(np.float32)
+    power = error = 0.0
+    for a, b in zip(exact.ravel().tolist(), narrow.ravel().tolist(), strict=True):
+        power += a * a
+        error += (b - a) * (b - a)
+    assert narrow_kernels.squares(exact, narrow) == (power, error)
+
+
+def test_operands_that_do_not_fit_each_other_are_refused():
+    weight = weight_of(np.ones((4, 64), int))
+    for codes in (np.zeros((1, 63), np.int8), np.zeros((1, 64), np.uint8)):
+        with pytest.raises(ValueError, match="do not fit"):
+            saturating_sums(codes, weight, 8, ONE)
+    with pytest.raises(ValueError, match="no blocks of 128"):
+        lane_sums(np.zeros((1, 64), np.int8), weight, ONE)
+
+
 NAMES = ["exact", "wrap:2", "wrap:32", "saturate:16", "i2_s", "q8_k"]
 
 

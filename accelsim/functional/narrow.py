@@ -256,6 +256,8 @@ def saturating_sums(
 def lane_sums(codes: NDArray[np.int8], weight: TernaryWeight, threads: Threads) -> Sums:
     """Return int32 sums [m, outputs] of int8 codes [m, k] as ``i2_s`` adds them; 128 divides k."""
     m, k = _checked(codes, weight).shape
+    if k % _ROW_MULTIPLE["i2_s"]:
+        raise ValueError(f"rows of {k} weights are no blocks of {_ROW_MULTIPLE['i2_s']}")
     sums = np.empty((m, weight.shape[0]), np.int32)
 
     def part(first: int, last: int) -> None:
