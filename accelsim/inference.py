@@ -213,13 +213,14 @@ def _generate(
     from accelsim.functional.dump import write_dump
     from accelsim.functional.generate import generate
 
+    decode = _decoder(checkpoint)
     ids = _prompt_ids(checkpoint, prompt, token_ids, new_tokens)
     if dump is None:
         outcome = generate(network, [ids], new_tokens, sampling=sampling)
     else:
         outcome = write_dump(network, ids, new_tokens, dump, sampling)
     tokens = [int(t) for t in outcome.tokens.reshape(-1)]
-    return {"prompt_tokens": ids, "tokens": tokens, "text": _decode(checkpoint, tokens)}
+    return {"prompt_tokens": ids, "tokens": tokens, "text": decode(tokens)}
 
 
 def _prompt_ids(
@@ -238,11 +239,13 @@ def _prompt_ids(
     return ids
 
 
-def _decode(checkpoint: Any, tokens: list[int]) -> str | None:
-    """Return the text of tokens, or None where the checkpoint has no tokenizer."""
+def _decoder(checkpoint: Any) -> Callable[[list[int]], str | None]:
+    """Return what turns tokens into text, or into None where the checkpoint has no tokenizer."""
     from accelsim.functional.tokenizer import load_tokenizer
 
-    return None if checkpoint.tokenizer is None else load_tokenizer(checkpoint).decode(tokens)
+    if checkpoint.tokenizer is None:
+        return lambda tokens: None
+    return load_tokenizer(checkpoint).decode
 
 
 def _emulate(
@@ -263,7 +266,11 @@ def _emulate(
     from accelsim.functional.narrow_compare import compare_arithmetic
     from accelsim.functional.network import Network
 
+    decode = _decoder(checkpoint)
     tokens, characters = (None, None) if text is None else _encode_text(checkpoint, text)
+    if dump is not None and ids is not None:
+        network = Network(checkpoint, build=emulating(arithmetic))
+        write_dump(network, ids, new_tokens, dump, sampling)
     compared = compare_arithmetic(
         checkpoint,
         arithmetic,
@@ -273,14 +280,11 @@ def _emulate(
         text=tokens,
         characters=characters,
     )
-    if dump is not None and ids is not None:
-        network = Network(checkpoint, build=emulating(arithmetic))
-        write_dump(network, ids, new_tokens, dump, sampling)
     result: dict[str, Any] = {}
     if "prompt" in compared:
         exact, narrow = (compared["prompt"].pop(side) for side in ("exact", "narrow"))
-        result |= {"prompt_tokens": ids, "tokens": exact, "text": _decode(checkpoint, exact)}
-        compared["prompt"] |= {"tokens": narrow, "text": _decode(checkpoint, narrow)}
+        result |= {"prompt_tokens": ids, "tokens": exact, "text": decode(exact)}
+        compared["prompt"] |= {"tokens": narrow, "text": decode(narrow)}
     if "text" in compared:
         result["quality"] = compared["text"].pop("exact")
         compared["text"] |= {"quality": compared["text"].pop("narrow")}
