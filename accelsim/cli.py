@@ -164,6 +164,13 @@ def gemm(design: str, m: int, k: int, n: int, as_json: bool, **options: Any) -> 
 @click.option("--new-tokens", type=int, default=32, show_default=True)
 @click.option("--text", type=click.Path(path_type=Path), help="Score this text: perplexity.")
 @click.option("--dump", type=click.Path(path_type=Path), help="Write codes, sums and logits (npz).")
+@click.option(
+    "--emulate",
+    metavar="NAME",
+    default="exact",
+    show_default=True,
+    help="Compare with narrow hardware: wrap:BITS, saturate:BITS, i2_s or q8_k.",
+)
 @click.option("--temperature", type=float, default=0.0, show_default=True, help="0 is greedy.")
 @click.option("--top-k", type=int, help="Sample from the K most likely tokens.")
 @click.option("--top-p", type=float, help="Sample from the most likely tokens of this mass.")

@@ -12,6 +12,7 @@ from accelsim import locate
 from accelsim.errors import UserError
 
 if TYPE_CHECKING:
+    from accelsim.functional.checkpoint import Checkpoint
     from accelsim.functional.network import Network
 
 Progress = Callable[[str], None]
@@ -31,11 +32,15 @@ def load_network(path: str, threads: int | None = None) -> Network:
     Raises:
         UserError: There is no such checkpoint, or it does not fit its config.
     """
-    from accelsim.functional.checkpoint import read_checkpoint
     from accelsim.functional.network import Network
 
-    folder = locate.resolve(path, locate.NETWORKS, option="PATH")
-    return Network(read_checkpoint(folder), threads)
+    return Network(_read(path), threads)
+
+
+def _read(path: str) -> Checkpoint:
+    from accelsim.functional.checkpoint import read_checkpoint
+
+    return read_checkpoint(locate.resolve(path, locate.NETWORKS, option="PATH"))
 
 
 def infer(
@@ -50,6 +55,7 @@ def infer(
     top_k: int | None = None,
     top_p: float | None = None,
     seed: int = 0,
+    emulate: str = "exact",
     progress: Progress = _silent,
 ) -> dict[str, Any]:
     """Generate from a prompt, score a text, or both.
@@ -65,6 +71,7 @@ def infer(
         top_k: Sample among so many tokens.
         top_p: Sample among the likeliest tokens of this mass.
         seed: Of sampling.
+        emulate: Arithmetic to compare with, ``saturate:16`` for instance; see `functional.narrow`.
         progress: Told what is going on.
 
     Returns:
@@ -73,22 +80,23 @@ def infer(
     Raises:
         UserError: Nothing to do, an empty prompt, or a checkpoint that does not fit.
     """
-    if prompt is None and token_ids is None and text is None:
-        raise UserError(
-            "nothing to do", file="infer", allowed="give --prompt, --token-ids or --text"
-        )
-    if prompt is not None and token_ids is not None:
-        raise UserError("excludes --prompt", file="--token-ids", value=token_ids)
+    from accelsim.functional.narrow import EXACT, parse_arithmetic
+    from accelsim.functional.network import Network
+
+    prompted = _is_prompted(prompt, token_ids, text)
+    arithmetic = parse_arithmetic(emulate, file="--emulate")
     progress(f"reading {Path(path).name}")
-    network = load_network(path)
-    checkpoint = network.checkpoint
-    result: dict[str, Any] = {
-        "checkpoint": checkpoint.path.resolve().name,
-        "sha256": checkpoint.sha256,
-    }
-    if prompt is not None or token_ids is not None:
+    checkpoint = _read(path)
+    sampling = _sampling(temperature, top_k, top_p, seed) if prompted else None
+    name = checkpoint.path.resolve().name
+    result: dict[str, Any] = {"checkpoint": name, "sha256": checkpoint.sha256}
+    if arithmetic != EXACT:
+        ids = _prompt_ids(checkpoint, prompt, token_ids, new_tokens) if prompted else None
+        progress(f"running exactly and as {arithmetic.name}")
+        return result | _emulate(checkpoint, arithmetic, ids, new_tokens, text, dump, sampling)
+    network = Network(checkpoint)
+    if prompted:
         progress("generating")
-        sampling = _sampling(temperature, top_k, top_p, seed)
         result |= _generate(checkpoint, network, prompt, token_ids, new_tokens, dump, sampling)
     if text is not None:
         progress(f"scoring {text.name}")
@@ -96,20 +104,37 @@ def infer(
     return result
 
 
+def _is_prompted(prompt: str | None, token_ids: str | None, text: Path | None) -> bool:
+    """Return whether there is a prompt; refuse two of them, and nothing to do."""
+    if prompt is None and token_ids is None and text is None:
+        raise UserError(
+            "nothing to do", file="infer", allowed="give --prompt, --token-ids or --text"
+        )
+    if prompt is not None and token_ids is not None:
+        raise UserError("excludes --prompt", file="--token-ids", value=token_ids)
+    return prompt is not None or token_ids is not None
+
+
 def quality(checkpoint: Any, network: Any, text: Path) -> dict[str, float]:
     """Return perplexity, bits per character and scored tokens of a text file."""
     from accelsim.functional.score import score
-    from accelsim.functional.tokenizer import load_tokenizer
 
-    content = read_text(text)
-    tokens = load_tokenizer(checkpoint).encode(content, file=text)
-    scored = score(network, tokens, characters=len(content))
+    tokens, characters = _encode_text(checkpoint, text)
+    scored = score(network, tokens, characters=characters)
     assert scored.bits_per_character is not None
     return {
         "perplexity": scored.perplexity,
         "bits_per_character": scored.bits_per_character,
         "tokens": scored.tokens,
     }
+
+
+def _encode_text(checkpoint: Any, text: Path) -> tuple[list[int], int]:
+    """Return the tokens of a text file and its length in characters."""
+    from accelsim.functional.tokenizer import load_tokenizer
+
+    content = read_text(text)
+    return load_tokenizer(checkpoint).encode(content, file=text), len(content)
 
 
 def read_text(path: Path) -> str:
@@ -187,9 +212,23 @@ def _generate(
 ) -> dict[str, Any]:
     from accelsim.functional.dump import write_dump
     from accelsim.functional.generate import generate
+
+    decode = _decoder(checkpoint)
+    ids = _prompt_ids(checkpoint, prompt, token_ids, new_tokens)
+    if dump is None:
+        outcome = generate(network, [ids], new_tokens, sampling=sampling)
+    else:
+        outcome = write_dump(network, ids, new_tokens, dump, sampling)
+    tokens = [int(t) for t in outcome.tokens.reshape(-1)]
+    return {"prompt_tokens": ids, "tokens": tokens, "text": decode(tokens)}
+
+
+def _prompt_ids(
+    checkpoint: Any, prompt: str | None, token_ids: str | None, new_tokens: int
+) -> list[int]:
+    """Return the prompt's tokens; refuse those the network cannot read or continue."""
     from accelsim.functional.tokenizer import load_tokenizer
 
-    tokenizer = None if checkpoint.tokenizer is None else load_tokenizer(checkpoint)
     if prompt is None:
         assert token_ids is not None
         ids = parse_ids(token_ids)
@@ -197,13 +236,59 @@ def _generate(
         ids = load_tokenizer(checkpoint).encode(prompt, file="--prompt")
     option = "--token-ids" if prompt is None else "--prompt"
     _check_tokens(checkpoint.config, ids, new_tokens, option)
-    if dump is None:
-        outcome = generate(network, [ids], new_tokens, sampling=sampling)
-    else:
-        outcome = write_dump(network, ids, new_tokens, dump, sampling)
-    tokens = [int(t) for t in outcome.tokens.reshape(-1)]
-    text = None if tokenizer is None else tokenizer.decode(tokens)
-    return {"prompt_tokens": ids, "tokens": tokens, "text": text}
+    return ids
+
+
+def _decoder(checkpoint: Any) -> Callable[[list[int]], str | None]:
+    """Return what turns tokens into text, or into None where the checkpoint has no tokenizer."""
+    from accelsim.functional.tokenizer import load_tokenizer
+
+    if checkpoint.tokenizer is None:
+        return lambda tokens: None
+    return load_tokenizer(checkpoint).decode
+
+
+def _emulate(
+    checkpoint: Any,
+    arithmetic: Any,
+    ids: list[int] | None,
+    new_tokens: int,
+    text: Path | None,
+    dump: Path | None,
+    sampling: Any,
+) -> dict[str, Any]:
+    """Return what `infer` does, the exact network's, and ``emulation`` beside it.
+
+    A dump holds what the narrow network computed.
+    """
+    from accelsim.functional.dump import write_dump
+    from accelsim.functional.narrow import emulating
+    from accelsim.functional.narrow_compare import compare_arithmetic
+    from accelsim.functional.network import Network
+
+    decode = _decoder(checkpoint)
+    tokens, characters = (None, None) if text is None else _encode_text(checkpoint, text)
+    if dump is not None and ids is not None:
+        network = Network(checkpoint, build=emulating(arithmetic))
+        write_dump(network, ids, new_tokens, dump, sampling)
+    compared = compare_arithmetic(
+        checkpoint,
+        arithmetic,
+        prompt=ids,
+        new_tokens=new_tokens,
+        sampling=sampling,
+        text=tokens,
+        characters=characters,
+    )
+    result: dict[str, Any] = {}
+    if "prompt" in compared:
+        exact, narrow = (compared["prompt"].pop(side) for side in ("exact", "narrow"))
+        result |= {"prompt_tokens": ids, "tokens": exact, "text": decode(exact)}
+        compared["prompt"] |= {"tokens": narrow, "text": decode(narrow)}
+    if "text" in compared:
+        result["quality"] = compared["text"].pop("exact")
+        compared["text"] |= {"quality": compared["text"].pop("narrow")}
+    return result | {"emulation": compared}
 
 
 def _check_tokens(config: Any, ids: list[int], new_tokens: int, option: str) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner, Result
@@ -519,12 +520,32 @@ INFER_CASES = [
     (("--token-ids", "1", "--temperature", 1, "--top-k", 0), "--top-k: out of range (0)"),
     (("--token-ids", "1", "--temperature", 1, "--top-p", 2), "--top-p: out of range (2.0)"),
     (("--token-ids", "1", "--dump", "no/folder/x.npz"), "no/folder/x.npz: cannot be written"),
+    (
+        ("--token-ids", "1", "--emulate", "wrap:99"),
+        "--emulate: no arithmetic of this name (wrap:99); allowed: exact, wrap:BITS, saturate:BITS",
+    ),
+    (("--token-ids", "1", "--emulate", "q8_k"), "q_proj: rows do not fit q8_k (128 weights)"),
+    (("--token-ids", "1,x", "--emulate", "wrap:8"), "--token-ids: is no list of token ids (1,x)"),
+    (("--text", "missing.txt", "--emulate", "wrap:8"), "missing.txt: cannot be read"),
 ]
 
 
 @pytest.mark.parametrize(("options", "line"), INFER_CASES)
 def test_wrong_inference_is_refused(options: tuple[object, ...], line: str) -> None:
     assert line in refuse("infer", TINY, *options)
+
+
+def test_an_emulation_stands_beside_the_exact_answer() -> None:
+    prompt = ("infer", TINY, "--token-ids", "1,17,99", "--new-tokens", 4)
+    both = answer(*prompt, "--emulate", "wrap:9", "--dump", "narrow.npz")
+    emulation = both.pop("emulation")
+    assert both == answer(*prompt) == answer(*prompt, "--emulate", "exact")
+    assert emulation["arithmetic"] == "wrap:9"
+    assert emulation["prompt"]["positions"] == 3
+    sums = [value for key, value in np.load("narrow.npz").items() if key.endswith(".acc")]
+    assert min(map(np.min, sums)) == -256
+    assert max(map(np.max, sums)) == 255
+    assert np.load("narrow.npz")["tokens"].tolist() == emulation["prompt"]["tokens"]
 
 
 def test_the_last_position_of_the_context_can_be_used() -> None:

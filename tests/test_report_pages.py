@@ -355,6 +355,39 @@ def test_terminal_shows_plain_rows_mappings_and_text():
     assert "perplexity 9.5" in shown(infer_table({**said, "text": "hi", "quality": quality}))
 
 
+def test_terminal_shows_what_an_emulation_changed():
+    tally = {
+        "outputs": 4000,
+        "differing": 500,
+        "relative_rms_error": 0.25,
+        "largest_sum": 3210,
+        "sum_bits": 13,
+        "largest_prefix": 5432,
+        "prefix_bits": 14,
+    }
+    prompt = {"positions": 8, "changed": 2, "tokens": [7, 8], "text": None, "first_difference": 1}
+    quality = {"perplexity": 19.5, "bits_per_character": 2.5, "tokens": 1000}
+    emulation = {
+        "arithmetic": "saturate:12",
+        "prompt": prompt,
+        "text": {"positions": 1000, "changed": 30, "quality": quality},
+        "linears": {"q_proj": tally, "all": tally},
+    }
+    said = {"checkpoint": "c", "sha256": "ff", "tokens": [7, 9], "text": None}
+    text = shown(infer_table({**said, "emulation": emulation}))
+    for words in ("7 9", "as saturate:12:", "7 8", "2 of 8 prompt positions", "from number 1"):
+        assert words in text
+    for words in ("perplexity 19.5", "30 of 1,000 text positions", "(3.0 %)"):
+        assert words in text
+    cells = ["4,000", "500", "12.5", "%", "25.0", "%", "3,210", "13", "5,432", "14"]
+    assert [line.split() for line in text.splitlines() if line.startswith(("q proj", "all"))] == [
+        ["q", "proj", *cells],
+        ["all", *cells],
+    ]
+    same = {**emulation, "prompt": {**prompt, "first_difference": None}}
+    assert "the same new tokens" in shown(infer_table({**said, "emulation": same}))
+
+
 def test_terminal_shows_a_checkpoint():
     inspected = {
         "checkpoint": "c",

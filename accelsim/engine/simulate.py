@@ -224,7 +224,8 @@ def _notes(trace: Trace, config: DesignConfig, technology: Technology) -> list[s
     if pe is not None and not pe.float_sum and accumulator.bits < sum_bits(trace):
         notes.append(
             f"sums may need {sum_bits(trace)} bits and {accumulator.overflow} at "
-            f"{accumulator.bits}: what that does to the results is not emulated"
+            f"{accumulator.bits}, which is priced, not computed: see `accelsim infer CHECKPOINT "
+            f"--text FILE --emulate {accumulator.overflow}:{accumulator.bits}`"
         )
     pes = [pe.name for pe in (unit_pe(config, ARRAY), unit_pe(config, MAC)) if pe is not None]
     unknown = [name for name in dict.fromkeys(pes) if technology.find(f"pe.{name}.delay") is None]

@@ -169,13 +169,23 @@ def _read_packed(
 
 def _read_dense(weights: WeightsFile, name: str, place: StoredTensor) -> DenseWeight:
     stored = weights.read(place)
-    if not all(_is_finite(block, place.dtype) for block in _blocks(stored)):
+    if not is_finite(stored, place.dtype):
         raise UserError("holds NaN or infinity", file=weights.path, key=name)
     weights.forget()
     return DenseWeight(stored, place.dtype)
 
 
-def _is_finite(block: NDArray[Any], storage: str) -> bool:
+def is_finite(stored: NDArray[Any], storage: str) -> bool:
+    """Say whether floats hold neither NaN nor infinity.
+
+    Args:
+        stored: Of any shape, as `DenseWeight` holds them.
+        storage: ``F32``, ``F16`` or ``BF16``.
+    """
+    return all(_block_is_finite(block, storage) for block in _blocks(stored))
+
+
+def _block_is_finite(block: NDArray[Any], storage: str) -> bool:
     exponent = _EXPONENTS.get(storage)
     if exponent is None:
         return bool(np.isfinite(block).all())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,12 +80,28 @@ class DenseLinear:
         return y
 
 
-Linear = TernaryLinear | DenseLinear
+class Linear(Protocol):
+    """A layer's matrix product: what enters it is made once for all linears that read it."""
+
+    def enter(self, x: Floats) -> Any:
+        """Return float32 x [m, k] as this linear reads it."""
+
+    def __call__(self, x: Any, report: Report | None = None) -> Floats:
+        """Return float32 [m, outputs] of what `enter` returned; tell ``report`` the operands."""
+
+
+class LinearBuilder(Protocol):
+    """Makes a linear of a checkpoint's weight; see `build_linear` and `narrow.emulating`."""
+
+    def __call__(
+        self, name: str, weight: TernaryWeight | DenseWeight, multiplies: bool, threads: Threads
+    ) -> Linear:
+        """Return the linear; ``multiplies`` says how the weight's scale applies."""
 
 
 def build_linear(
     name: str, weight: TernaryWeight | DenseWeight, multiplies: bool, threads: Threads
-) -> Linear:
+) -> TernaryLinear | DenseLinear:
     """Wrap ternary weights as they lie; copy dense ones into the layout their kernel wants."""
     if isinstance(weight, TernaryWeight):
         outputs = weight.shape[0]

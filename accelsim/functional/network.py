@@ -21,7 +21,13 @@ from accelsim.errors import UserError
 from accelsim.functional import operators
 from accelsim.functional.checkpoint import EMBEDDING, FINAL_NORM, LM_HEAD, Checkpoint
 from accelsim.functional.kv_cache import KVCache
-from accelsim.functional.linear import DenseLinear, Linear, Report, build_linear
+from accelsim.functional.linear import (
+    DenseLinear,
+    Linear,
+    LinearBuilder,
+    Report,
+    build_linear,
+)
 from accelsim.functional.operators import Floats
 from accelsim.functional.rope import rope_tables
 from accelsim.functional.threads import Threads
@@ -74,16 +80,23 @@ class Network:
         checkpoint: Where the weights came from.
     """
 
-    def __init__(self, checkpoint: Checkpoint, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        threads: int | None = None,
+        build: LinearBuilder = build_linear,
+    ) -> None:
         """Copy the weights into the kernels' layouts.
 
         Args:
             checkpoint: What to run.
             threads: How many share the work; by default ``ACCELSIM_THREADS`` or all CPUs.
+            build: Makes the layers' linears: exact ones, or those of `narrow`.
         """
         self.config = config = checkpoint.config
         self.checkpoint = checkpoint
         self._threads = Threads(threads)
+        self._build = build
         self._layers = [self._build_layer(checkpoint, i) for i in range(config.layers)]
         self._final_norm = checkpoint.dense[FINAL_NORM].widen()
         self._embedding = operators.panels(checkpoint.dense[EMBEDDING].stored)
@@ -229,7 +242,7 @@ class Network:
 
         def linear(name: str) -> Linear:
             weight = checkpoint.linears[prefix + name]
-            return build_linear(prefix + name, weight, multiplies, self._threads)
+            return self._build(prefix + name, weight, multiplies, self._threads)
 
         norms = {
             name: checkpoint.dense[f"{prefix}{name}.weight"].widen()

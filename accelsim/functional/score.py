@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -65,6 +67,22 @@ def score(
         UserError: fewer than two tokens, a token outside the vocabulary, a window past the longest
             context, a stride past the window.
     """
+    windows = score_windows(network, token_ids, window=window, stride=stride)
+    nll = 0.0
+    tokens = 0
+    for logits, targets in windows:
+        nll += sum(window_nll(logits, targets))
+        tokens += targets.size
+    return Score(nll, tokens, characters)
+
+
+def score_windows(
+    network: Network, token_ids: ArrayLike, *, window: int | None = None, stride: int | None = None
+) -> Iterator[tuple[Floats, NDArray[Any]]]:
+    """Yield each window's logits, float32 [fresh, vocabulary], and the tokens [fresh] they face.
+
+    Arguments and errors as those of `score`; every token but the first is faced once.
+    """
     ids = np.asarray(token_ids)
     longest = network.config.max_positions
     window = min(DEFAULT_WINDOW, longest) if window is None else window
@@ -78,21 +96,18 @@ def score(
     if not 1 <= stride < window:
         allowed = f"allowed: 1 to {window - 1}"
         raise UserError("no stride", key="stride", value=stride, allowed=allowed)
-    nll = 0.0
     scored = 1
     for begin in range(0, ids.size, stride):
         end = min(begin + window, ids.size)
         cache = network.new_cache(1, window)
-        fresh = end - scored
-        logits = network.forward(ids[None, begin : end - 1], cache, last=fresh)[0]
-        nll += sum(_nll(logits, ids[scored:end]))
+        logits = network.forward(ids[None, begin : end - 1], cache, last=end - scored)[0]
+        yield logits, ids[scored:end]
         scored = end
         if end == ids.size:
             break
-    return Score(nll, int(ids.size) - 1, characters)
 
 
-def _nll(logits: Floats, targets: NDArray[np.int64]) -> list[float]:
+def window_nll(logits: Floats, targets: NDArray[np.int64]) -> list[float]:
     """Return -ln softmax(logits [m, v])[target] of each row; the logits are overwritten."""
     rows = np.arange(targets.size)
     largest = logits.max(axis=1)

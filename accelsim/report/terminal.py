@@ -84,16 +84,55 @@ def _gemm_energy(gemm: Mapping[str, Any]) -> str:
 
 def infer_table(result: Mapping[str, Any]) -> RenderableType:
     """Return what the functional model said: the new text or tokens, and the quality."""
+    emulation = result.get("emulation", {})
     parts: list[RenderableType] = []
     if "tokens" in result:
-        said = (
-            result["text"] if result["text"] is not None else " ".join(map(str, result["tokens"]))
-        )
-        parts.append(Text(said))
+        parts.append(_said(result))
     if "quality" in result:
         parts.append(_quality(result["quality"]))
+    if emulation:
+        parts += _emulation(emulation)
     source = f"{result['checkpoint']}, sha256 {result['sha256'][:16]}"
     return _spaced([*parts, Text(source, style="dim")])
+
+
+def _said(generated: Mapping[str, Any]) -> Text:
+    text = generated["text"]
+    return Text(" ".join(map(str, generated["tokens"])) if text is None else text)
+
+
+def _emulation(emulation: Mapping[str, Any]) -> list[RenderableType]:
+    """Return the narrow network's side and, linear by linear, where it comes from."""
+    parts: list[RenderableType] = [Text(f"as {emulation['arithmetic']}:", style="bold")]
+    if "prompt" in emulation:
+        prompt = emulation["prompt"]
+        first = prompt["first_difference"]
+        new = "the same new tokens" if first is None else f"new tokens differ from number {first}"
+        parts += [_said(prompt), Text(f"{_changed(prompt, 'prompt')}\n{new}")]
+    if "text" in emulation:
+        text = emulation["text"]
+        parts += [_quality(text["quality"]), Text(_changed(text, "text"))]
+    columns = ("", "sums", "differ", "", "RMS error", "largest", "bits", "on the way", "bits")
+    table = _table("ternary linears, given the exact inputs", columns)
+    for kind, row in emulation["linears"].items():
+        cells = (
+            f"{row['outputs']:,}",
+            f"{row['differing']:,}",
+            percent(ratio(row["differing"], row["outputs"])),
+            percent(row["relative_rms_error"]),
+            f"{row['largest_sum']:,}",
+            str(row["sum_bits"]),
+            f"{row['largest_prefix']:,}",
+            str(row["prefix_bits"]),
+        )
+        _add(table, (plain_name(kind), *cells))
+    return [*parts, table]
+
+
+def _changed(side: Mapping[str, Any], where: str) -> str:
+    changed, positions = side["changed"], side["positions"]
+    share = percent(ratio(changed, positions))
+    return f"{changed:,} of {positions:,} {where} positions change their likeliest token ({share})"
 
 
 def inspect_table(result: Mapping[str, Any]) -> RenderableType:
