@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -41,8 +42,15 @@ def whole_bursts(size: int, burst: int = 64) -> int:
     return math.ceil(size / burst) * burst
 
 
+def storing(ternary: int, head: int = 0, norm: int = 0, cache: int = 0) -> Trace:
+    """Return a trace of one row of weights, with the footprint of other operands."""
+    zero = np.zeros((1, 1), np.int64)
+    trace = gemm_trace(zero, np.zeros((1, ternary), np.int64))
+    return replace(trace, footprint=Footprint(ternary, 0, head, norm, cache))
+
+
 def test_classes_stay_in_the_order_that_the_design_states() -> None:
-    footprint = Footprint(ternary=64 * 1024, dense=0, head=10 * 1024, norm=512, cache=6 * 1024)
+    trace = storing(64 * 1024, head=10 * 1024, norm=512, cache=6 * 1024)
     for order, kept in (
         ("[norm, weights, head]", {"NORM": 1024, "WEIGHTS": 16384, "HEAD": 15360}),
         ("[head, weights]", {"HEAD": 20480, "WEIGHTS": 12288}),
@@ -50,28 +58,28 @@ def test_classes_stay_in_the_order_that_the_design_states() -> None:
         ("[]", {}),
     ):
         designs = build_designs([design(f"sram.resident={order}")])
-        found = kept_bytes(class_bytes(footprint, designs), designs)[0]
+        found = kept_bytes(class_bytes(trace, designs), designs)[0]
         assert {Resident(i).name: int(b) for i, b in enumerate(found) if b} == kept
 
 
 def test_the_cache_stays_in_the_activation_buffer_and_takes_no_room_of_weights() -> None:
-    footprint = Footprint(ternary=10**6, dense=0, head=0, norm=0, cache=10**6)
+    trace = storing(10**6, cache=10**6)
     designs = build_designs(
         [design("sram.resident=[cache, weights]", "sram.activation.stream_kib=24")]
     )
-    kept = kept_bytes(class_bytes(footprint, designs), designs)[0]
+    kept = kept_bytes(class_bytes(trace, designs), designs)[0]
     assert kept[Resident.CACHE] == 40 * 1024
     assert kept[Resident.WEIGHTS] == 32 * 1024
 
 
 def test_weights_unpacked_on_arrival_fill_sram_with_their_unpacked_bits() -> None:
-    footprint = Footprint(ternary=10**6, dense=0, head=0, norm=0, cache=0)
+    trace = storing(10**6)
     kept = []
     for place in ("sram", "dram"):
         designs = build_designs(
             [design(*FMAC, "sram.resident=[weights]", f"weights.decoder={place}")]
         )
-        kept.append(kept_bytes(class_bytes(footprint, designs), designs)[0, Resident.WEIGHTS])
+        kept.append(kept_bytes(class_bytes(trace, designs), designs)[0, Resident.WEIGHTS])
     assert kept == [32 * 1024, 32 * 1024 * 2 // 16]
 
 
@@ -226,6 +234,33 @@ def test_reads_of_the_workload_cover_its_distinct_bytes() -> None:
     f = trace.footprint
     assert distinct_bytes(trace, designs)[0] == f.ternary * 2 // 8 + (f.head + f.norm) * 2
     assert reads >= distinct_bytes(trace, designs)[0]
+
+
+@pytest.mark.parametrize(
+    ("packing", "row"),
+    [
+        # Bits of 100 and of 700 weights in a row, from the layout of a block.
+        ("tq1_0", {100: 1 * 54 * 8, 700: 3 * 54 * 8}),
+        ("tq2_0", {100: 1 * 66 * 8, 700: 3 * 66 * 8}),
+        ("i2_s", {100: 100 * 2, 700: 700 * 2}),
+        ("tl1", {100: 50 * 4, 700: 350 * 4}),
+        ("tl2", {100: 32 * 5 + 4 * 2, 700: 224 * 5 + 28 * 2}),
+    ],
+)
+def test_dram_and_sram_move_the_bytes_of_the_packing(packing: str, row: dict[int, int]) -> None:
+    n = 40
+    beside = 0 if packing.startswith("tq") else 32
+    for k, bits in row.items():
+        trace = gemm_trace(np.zeros((3, k), np.int64), np.zeros((k, n), np.int64))
+        config = design(f"weights.packing={packing}", "sram.resident=[]", *BIG)
+        stored = n * bits // 8 + beside
+        evaluation = evaluate(trace, build_designs([config]))
+        assert class_bytes(trace, build_designs([config]))[0, Resident.WEIGHTS] == stored
+        name = "decode/gemm"
+        assert count(evaluation, trace, name, SharedAction.DRAM_READ) == whole_bursts(stored)
+        assert count(evaluation, trace, name, SharedAction.WEIGHT_WRITE) == 8 * stored
+        # An output-stationary array streams every weight past its rows once.
+        assert count(evaluation, trace, name, SharedAction.WEIGHT_READ) == n * bits
 
 
 def test_prefetch_hides_no_more_than_half_the_weight_buffer_holds() -> None:

@@ -45,6 +45,8 @@ NEEDED = (
             "drain.dequantise",
             "decoder.ternary2",
             "decoder.base3",
+            "decoder.tl1",
+            "decoder.tl2",
             "cast.int8_to_float",
         ]
         for what in ("energy", "area")

@@ -15,7 +15,14 @@ from accelsim.engine.columns import (
     G_WEIGHT,
     G_WEIGHT_MOVES,
 )
-from accelsim.engine.transfers import HALF, activation_bits, bursts, ceil_div, stationary_bits
+from accelsim.engine.transfers import (
+    HALF,
+    activation_bits,
+    bursts,
+    ceil_div,
+    is_packed,
+    stationary_bits,
+)
 from accelsim.hardware.actions import SHARED, UNIT_ACTIONS, SharedAction, UnitAction
 from accelsim.hardware.design import Decoder, Gating, Organisation
 from accelsim.kernels import inner_kernel
@@ -159,19 +166,18 @@ def count_weights(op, unit, machine, role, reads, fetched, scale, counts):
 
     ``reads`` elements go to the array and ``fetched`` bytes come from DRAM, both per instance.
     """
-    numerator, denominator = stationary_bits(machine, op.stationary)
-    packed = op.stationary == Stationary.TERNARY or op.stationary == Stationary.DENSE
+    numerator, denominator = stationary_bits(op, machine)
     if op.stationary == Stationary.CACHE:
         counts[SHARED + SharedAction.ACTIVATION_READ] += reads * scale * numerator
         counts[SHARED + SharedAction.ACTIVATION_WRITE] += fetched * 8 * scale
         return
-    if packed and machine.decoder == Decoder.DRAM:
+    if is_packed(op) and machine.decoder == Decoder.DRAM:
         decoded = fetched * 8 * denominator // numerator * scale
         counts[role * UNIT_ACTIONS + UnitAction.DECODE] += decoded
         counts[SHARED + SharedAction.WEIGHT_WRITE] += decoded * unit.weight_bits
         counts[SHARED + SharedAction.WEIGHT_READ] += reads * scale * unit.weight_bits
         return
-    if packed and machine.decoder == Decoder.SRAM:
+    if is_packed(op) and machine.decoder == Decoder.SRAM:
         counts[role * UNIT_ACTIONS + UnitAction.DECODE] += reads * scale
     counts[SHARED + SharedAction.WEIGHT_WRITE] += fetched * 8 * scale
     counts[SHARED + SharedAction.WEIGHT_READ] += reads * numerator // denominator * scale

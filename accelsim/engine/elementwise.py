@@ -40,7 +40,7 @@ def elementwise(op, machine, unit, layers, passes, kept, totals, lead, recipes, 
             outputs += _cache_bytes(op, machine, kept, totals, elements)
         busy = _busy_cycles(op, machine, recipe, elements, free, hidden)
         moved = bursts(table + inputs, machine.burst) + bursts(outputs, machine.burst)
-        early = prefetchable(machine, op.stationary, table) if op.kind == Kind.RMSNORM else 0
+        early = prefetchable(op, machine, table) if op.kind == Kind.RMSNORM else 0
         total, transfer, left = overlapped(busy * group, moved * group, 0, early, lead, machine)
         cycles[EXPOSED_VECTOR] += busy * op.repeat
         cycles[MEMORY] += total * groups - busy * op.repeat

@@ -152,7 +152,7 @@ def _tile_bits(unit: np.void, machine: np.void, code: int) -> Iterator[tuple[str
 def _check_capacity(
     designs: Designs, index: int, config: DesignConfig, trace: Trace, file: object
 ) -> None:
-    needed = int(class_bytes(trace.footprint, designs)[index].sum())
+    needed = int(class_bytes(trace, designs)[index].sum())
     if needed > int(designs.machines[index]["dram_capacity"]):
         raise UserError(
             f"weights and KV cache of {trace.network} do not fit",

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.engine.columns import BUSY_COMPUTE, BUSY_MEMORY, BUSY_VECTOR, FOLDS, IDEAL, UNIT
+from accelsim.engine.residency import packed_rows, weight_bytes
 from accelsim.errors import UserError
 from accelsim.hardware.actions import SHARED, Role, SharedAction, UnitAction, counter
 from accelsim.hardware.design import ARRAY, MAC, VECTOR, Designs, Gating
@@ -139,6 +140,9 @@ def _check_memory(
     trace: Trace, designs: Designs, cycles: Integers, counts: Integers, total: Integers
 ) -> None:
     """DRAM delivers no faster than it can, and all that a cold prefill needs at least once."""
+    rows, footprint = packed_rows(trace), trace.footprint
+    stored = int((rows["distinct"] * rows["k"] * rows["n"]).sum())
+    _require(stored == footprint.ternary + footprint.dense, trace, "weights are not its footprint")
     for phase in Phase:
         inside = trace.operators["phase"] == phase
         transfers = cycles[:, inside, BUSY_MEMORY].sum(axis=1)
@@ -153,16 +157,15 @@ def distinct_bytes(trace: Trace, designs: Designs) -> Integers:
     """Return the bytes of weights, head and norms that prefill uses, each once, int64 [D]."""
     o, machines = trace.operators, designs.machines
     prefill = (o["phase"] == Phase.PREFILL) & (o["kind"] != Kind.EMBEDDING)
-    linear = (o["stationary"] == Stationary.TERNARY) | (o["stationary"] == Stationary.DENSE)
-    result = np.zeros(len(designs), dtype=np.int64)
-    for rows, bits, divisor in (
-        (linear, machines["packing_numerator"], machines["packing_denominator"]),
-        (o["stationary"] == Stationary.HEAD, machines["head_bits"], 1),
-        (o["stationary"] == Stationary.NORM, machines["norm_bits"], 1),
+    linear = prefill & np.isin(o["stationary"], (Stationary.TERNARY, Stationary.DENSE))
+    result = np.where(linear.any(), weight_bytes(trace, designs), 0)
+    for stationary, bits in (
+        (Stationary.HEAD, machines["head_bits"]),
+        (Stationary.NORM, machines["norm_bits"]),
     ):
-        chosen = o[prefill & rows]
+        chosen = o[prefill & (o["stationary"] == stationary)]
         elements = int((chosen["distinct"] * chosen["k"] * chosen["n"]).sum())
-        result += elements * bits // (8 * divisor)
+        result += elements * bits // 8
     return result
 
 

@@ -96,7 +96,7 @@ def matrix_on_array(
             gemm[G_TOTAL] * group,
             moved * group,
             first_tile(unit, stored, k, n),
-            prefetchable(machine, op.stationary, stored),
+            prefetchable(op, machine, stored),
             lead,
             machine,
         )
@@ -141,7 +141,7 @@ def matrix_on_vector(op, unit, machine, role, layers, passes, kept, totals, lead
         weights = stored_of_instance(op, machine, kept, totals, layers, passes, k, n)
         inputs, outputs = _spilled_activations(op, machine, group, m, k, n)
         moved = bursts(weights + inputs, machine.burst) + bursts(outputs, machine.burst)
-        early = prefetchable(machine, op.stationary, weights)
+        early = prefetchable(op, machine, weights)
         first = ceil_div(weights, n)
         total, transfer, left = overlapped(busy * group, moved * group, first, early, lead, machine)
         cycles[MEMORY] += total * groups - busy * scale

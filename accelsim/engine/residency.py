@@ -5,23 +5,53 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from accelsim.formats import row_numerator
 from accelsim.hardware.design import Decoder, Designs, Resident
-from accelsim.trace import Footprint
+from accelsim.trace import Phase, Stationary, Trace
 
 Integers = npt.NDArray[np.int64]
 
 
-def class_bytes(footprint: Footprint, designs: Designs) -> Integers:
+def class_bytes(trace: Trace, designs: Designs) -> Integers:
     """Return the stored bytes of every Resident class, int64 [D, classes]."""
-    machines = designs.machines
-    weights = footprint.ternary + footprint.dense
-    numerator, denominator = machines["packing_numerator"], machines["packing_denominator"]
+    footprint, machines = trace.footprint, designs.machines
     columns = [np.empty(0, dtype=np.int64)] * len(Resident)
     columns[Resident.NORM] = _bytes(footprint.norm * machines["norm_bits"])
     columns[Resident.CACHE] = _bytes(footprint.cache * machines["kv_bits"])
-    columns[Resident.WEIGHTS] = _bytes(-(-weights * numerator // denominator))
+    columns[Resident.WEIGHTS] = weight_bytes(trace, designs)
     columns[Resident.HEAD] = _bytes(footprint.head * machines["head_bits"])
     return np.stack(columns, axis=1)
+
+
+def weight_bytes(trace: Trace, designs: Designs) -> Integers:
+    """Return the bytes of all packed weights of a network, int64 [D]."""
+    machines = designs.machines
+    result = np.zeros(len(designs), dtype=np.int64)
+    denominator = machines["packing_denominator"]
+    for row in packed_rows(trace):
+        numerator = row_numerator(
+            machines["packing_numerator"],
+            denominator,
+            machines["packing_block"],
+            machines["packing_rest_bits"],
+            row["k"],
+        )
+        bits = -(-row["n"] * numerator // denominator) + machines["packing_tensor_bits"]
+        result += row["distinct"] * _bytes(bits)
+    return result
+
+
+def packed_rows(trace: Trace) -> npt.NDArray[np.void]:
+    """Return the operators whose ``distinct`` second operands are all packed weights, each once.
+
+    Every phase uses all of them, so those of the first phase that has any.
+    """
+    o = trace.operators
+    packed = o[np.isin(o["stationary"], (Stationary.TERNARY, Stationary.DENSE))]
+    first: npt.NDArray[np.void] = packed[
+        packed["phase"] == packed["phase"].min(initial=Phase.DECODE)
+    ]
+    return first
 
 
 def kept_bytes(totals: Integers, designs: Designs) -> Integers:

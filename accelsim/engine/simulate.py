@@ -69,7 +69,7 @@ class Evaluation:
 
 def evaluate(trace: Trace, designs: Designs) -> Evaluation:
     """Map and count a whole workload on all designs."""
-    totals = class_bytes(trace.footprint, designs)
+    totals = class_bytes(trace, designs)
     kept = kept_bytes(totals, designs)
     passes = np.array([1, max(trace.workload.decode, 1)], dtype=np.int64)
     cycles, counts = evaluate_all(

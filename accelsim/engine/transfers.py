@@ -30,15 +30,50 @@ def bursts(count: int, burst: int) -> int:
 
 
 @inner_kernel
-def stationary_bits(machine, stationary):
-    """Return numerator and denominator of the bits a stored second operand takes."""
-    if stationary == Stationary.TERNARY or stationary == Stationary.DENSE:
-        return machine.packing_numerator, machine.packing_denominator
-    if stationary == Stationary.HEAD:
+def is_packed(op):
+    """Whether the second operand lies in the design's packing of weights."""
+    return op.stationary == Stationary.TERNARY or op.stationary == Stationary.DENSE
+
+
+@inner_kernel
+def row_numerator(machine, k):
+    """Return the bits of ``k`` packed weights of one output times the packing's denominator.
+
+    As `formats.row_numerator`, which a test compares.
+    """
+    rest = k % machine.packing_block
+    whole = k - rest
+    if rest > 0 and machine.packing_rest_bits == 0:
+        whole += machine.packing_block
+    rest_bits = rest * machine.packing_rest_bits * machine.packing_denominator
+    return whole * machine.packing_numerator + rest_bits
+
+
+@inner_kernel
+def stationary_bits(op, machine):
+    """Return numerator and denominator of the bits an element of a second operand takes.
+
+    Of packed weights the mean over a row, without what a tensor has beside its codes.
+    """
+    if is_packed(op):
+        if op.k % machine.packing_block == 0:
+            return machine.packing_numerator, machine.packing_denominator
+        return row_numerator(machine, op.k), machine.packing_denominator * op.k
+    if op.stationary == Stationary.HEAD:
         return machine.head_bits, 1
-    if stationary == Stationary.CACHE:
+    if op.stationary == Stationary.CACHE:
         return machine.kv_bits, 1
     return machine.norm_bits, 1
+
+
+@inner_kernel
+def stored_bytes(op, machine, k, n):
+    """Return the bytes of a whole second operand [n, k] in DRAM."""
+    if is_packed(op):
+        bits = ceil_div(n * row_numerator(machine, k), machine.packing_denominator)
+        return bytes_of(1, bits + machine.packing_tensor_bits)
+    numerator, denominator = stationary_bits(op, machine)
+    return ceil_div(k * n * numerator, 8 * denominator)
 
 
 @inner_kernel
@@ -59,12 +94,11 @@ def activation_bits(op, machine):
 
 
 @inner_kernel
-def sram_bytes(machine, stationary, stored):
+def sram_bytes(op, machine, stored):
     """Return what ``stored`` DRAM bytes take in SRAM: more where they are unpacked on arrival."""
-    packed = stationary == Stationary.TERNARY or stationary == Stationary.DENSE
-    if packed and machine.decoder == Decoder.DRAM:
-        unpacked = stored * machine.packing_denominator * machine.unpacked_bits
-        return ceil_div(unpacked, machine.packing_numerator)
+    if is_packed(op) and machine.decoder == Decoder.DRAM:
+        numerator, denominator = stationary_bits(op, machine)
+        return ceil_div(stored * denominator * machine.unpacked_bits, numerator)
     return stored
 
 
@@ -117,15 +151,15 @@ def overlapped(compute, dram_bytes, first_bytes, early_bytes, lead, machine):
 
 
 @inner_kernel
-def prefetchable(machine, stationary, stored):
+def prefetchable(op, machine, stored):
     """Return the DRAM bytes of a second operand that half of the weight stream takes early.
 
     The cache has no place there.
     """
-    if stationary == Stationary.CACHE:
+    if op.stationary == Stationary.CACHE:
         return 0
     room = machine.weight_stream // HALF
-    taken = sram_bytes(machine, stationary, stored)
+    taken = sram_bytes(op, machine, stored)
     return stored if taken <= room else stored * room // taken
 
 
@@ -136,8 +170,7 @@ def stored_of_instance(op, machine, kept, totals, layers, passes, k, n):
     Attention over keys just computed reads them from the activation SRAM where a layer's keys (or
     values) of all sequences fit; query heads that share a kv head share its transfer.
     """
-    numerator, denominator = stationary_bits(machine, op.stationary)
-    stored = (k * n * numerator + 8 * denominator - 1) // (8 * denominator)
+    stored = stored_bytes(op, machine, k, n)
     if op.stationary == Stationary.CACHE and op.phase == Phase.PREFILL:
         layer = stored * max(op.distinct // layers, 1)
         if not spilled(machine, layer):
@@ -162,7 +195,7 @@ def dram_of_gemm(op, machine, stored, inputs, times, pieces):
     if op.stationary == Stationary.CACHE:
         weight_room = machine.activation_stream
     half_weight = max(weight_room // HALF, 1)
-    held = sram_bytes(machine, op.stationary, stored)
+    held = sram_bytes(op, machine, stored)
     again = times if ceil_div(held, pieces) > half_weight else 1
     parts = ceil_div(inputs, max(activation_room // HALF, 1))
     activations_once = stored * max(parts, again, 1)

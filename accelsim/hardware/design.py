@@ -95,6 +95,9 @@ MACHINE_DTYPE = np.dtype(
             "vector_latency",
             "packing_numerator",
             "packing_denominator",
+            "packing_block",
+            "packing_rest_bits",
+            "packing_tensor_bits",
             "decoder",
             "unpacked_bits",
             "activation_bits",
@@ -277,6 +280,8 @@ def _fill_machine(
     row["vector_lanes"], row["vector_latency"] = config.vector.lanes, config.vector.latency
     row["packing_numerator"] = packing.bits_numerator
     row["packing_denominator"] = packing.bits_denominator
+    row["packing_block"], row["packing_rest_bits"] = packing.block, packing.rest_bits
+    row["packing_tensor_bits"] = packing.tensor_bits
     row["decoder"] = Decoder[config.weights.decoder.upper()] if packing.decoder else Decoder.NONE
     row["unpacked_bits"] = lookup_format(port).bits
     for field in ("activation", "kv", "head", "norm"):
