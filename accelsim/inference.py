@@ -186,13 +186,11 @@ def _network(checkpoint: Any) -> Network:
 def _text_ids(
     checkpoint: Any, text: Path | None, prompt: str | None, token_ids: str | None, tokens: int
 ) -> list[int]:
-    """Return the first ``tokens`` tokens of the text that was given in one of three ways."""
+    """Return the first tokens of the text, at most as many as the network has positions."""
     from accelsim.functional.tokenizer import load_tokenizer
 
-    longest = checkpoint.config.max_positions
-    if not 1 <= tokens <= longest:
-        allowed = f"allowed: 1 to {longest}, the network's longest context"
-        raise UserError("out of range", file="--tokens", value=tokens, allowed=allowed)
+    if tokens < 1:
+        raise UserError("out of range", file="--tokens", value=tokens, allowed="allowed: 1 or more")
     if token_ids is not None:
         option, ids = "--token-ids", parse_ids(token_ids)
     elif prompt is not None:
@@ -200,8 +198,9 @@ def _text_ids(
     else:
         assert text is not None
         option, ids = str(text), load_tokenizer(checkpoint).encode(read_text(text), file=text)
-    _check_tokens(checkpoint.config, ids[:tokens], 0, option)
-    return ids[:tokens]
+    ids = ids[: min(tokens, checkpoint.config.max_positions)]
+    _check_tokens(checkpoint.config, ids, 0, option)
+    return ids
 
 
 def _sampling(temperature: float, top_k: int | None, top_p: float | None, seed: int) -> Any:

@@ -169,8 +169,8 @@ def tensor_row(linear: Linear, widths: Widths | None = None) -> dict[str, Any]:
     """Return one linear as plain JSON; bits are those of a signed accumulator.
 
     Keys of every row: name, layer, kind, shape, format, zeros. Of a ternary one also plus, minus,
-    dead_outputs, dead_inputs, dead_weights, entropy_bits (a weight), widest_sum and worst_bits (any codes),
-    any_weights_bits (any codes, any weights of this shape); with ``widths`` also text_sum,
+    dead_outputs, dead_inputs, dead_weights, entropy_bits (a weight), widest_sum and worst_bits (any
+    codes), any_weights_bits (any codes, any weights of this shape); with ``widths`` also text_sum,
     text_prefix, text_magnitude and text_bits (running sums in ascending k).
     """
     layer, kind = place(linear.name)

@@ -72,8 +72,8 @@ def by_kind(tensors: Sequence[Row]) -> list[dict[str, Any]]:
     """Sum the ternary tensors of each kind up over the layers, kinds in the order they run.
 
     Keys: kind, shape, tensors, minus, zero and plus (shares of 1), zero_low and zero_high (over
-    layers), entropy_bits (mean over weights), dead_outputs, dead_inputs, dead_weights, and the largest of
-    worst_bits, any_weights_bits and, where a text was run, text_bits and text_magnitude.
+    layers), entropy_bits (mean over weights), dead_outputs, dead_inputs, dead_weights, and the
+    largest of worst_bits, any_weights_bits and, where a text was run, text_bits and text_magnitude.
     """
     groups: dict[str, list[Row]] = {}
     for row in ternary_rows(tensors):

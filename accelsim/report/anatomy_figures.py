@@ -34,6 +34,7 @@ from accelsim.report.quantities import quantity
 from accelsim.report.style import (
     DOUBLE_COLUMN,
     Picture,
+    area_style,
     bar_style,
     blank,
     drawing,
@@ -77,19 +78,15 @@ def shares_by_layer(kinds: Grid) -> Picture:
     """Stack the shares of -1, 0 and +1 by layer, one panel per kind."""
 
     def panel(axes: Axes, rows: Sequence[Row]) -> None:
-        layers = [row["layer"] for row in rows]
+        layers = np.array([row["layer"] for row in rows])
         base = np.zeros(len(rows))
-        sparse = len(rows) <= SPARSE_LAYERS
         for key, fill in zip(("minus", "zeros", "plus"), SHARE_FILLS.values(), strict=True):
-            share = np.array([100 * row[key] / weights_of(row) for row in rows])
-            axes.bar(
-                layers,
-                share,
-                bottom=base,
-                width=0.8 if sparse else 1.0,
-                **bar_style(fill) | ({} if sparse else {"linewidth": 0.15}),
-            )
-            base = base + share
+            top = base + [100 * row[key] / weights_of(row) for row in rows]
+            if len(rows) <= SPARSE_LAYERS:
+                axes.bar(layers, top - base, bottom=base, width=0.8, **bar_style(fill))
+            else:
+                axes.fill_between(layers, base, top, step="mid", **area_style(fill))
+            base = top
 
     figure = _panels(kinds, "share of weights (%)", (0, 100), panel)
     handles = [legend_patch(fill, f"weight {name}") for name, fill in SHARE_FILLS.items()]
@@ -211,10 +208,18 @@ def bits_by_layer(kinds: Grid) -> Picture:
 
     def panel(axes: Axes, rows: Sequence[Row]) -> None:
         layers = [row["layer"] for row in rows]
-        size = 3.5 if len(rows) <= SPARSE_LAYERS else 2
+        every = -(-len(rows) // SPARSE_LAYERS)
         for _, key, style in lines:
             bits = [math.log2(row[key] + 1) + 1 for row in rows]
-            axes.plot(layers, bits, linewidth=1, markersize=size, markeredgewidth=0, **style)
+            axes.plot(
+                layers,
+                bits,
+                linewidth=1,
+                markersize=3.5,
+                markeredgewidth=0,
+                markevery=every,
+                **style,
+            )
         axes.axhline(NARROW_BITS, color=INK, linestyle="--", linewidth=1)
         axes.grid(axis="y")
         axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))

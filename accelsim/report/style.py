@@ -95,6 +95,11 @@ def bar_style(fill: Fill) -> dict[str, Any]:
     return {"color": fill.colour, "hatch": fill.hatch, "edgecolor": EDGE}
 
 
+def area_style(fill: Fill) -> dict[str, Any]:
+    """Return the arguments of an area filled with ``fill``."""
+    return {"facecolor": fill.colour, "hatch": fill.hatch, "edgecolor": EDGE, "linewidth": 0.4}
+
+
 def legend_patch(fill: Fill, label: str) -> Patch:
     """Return the key of a legend for ``fill``."""
     return Patch(facecolor=fill.colour, hatch=fill.hatch, edgecolor=EDGE, label=label)
