@@ -58,7 +58,7 @@ def call(*arguments: object) -> Result:
 
 
 def shown(renderable: Any) -> str:
-    console = Console(width=160, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     console.print(renderable)
     return console.export_text()
 
@@ -127,7 +127,7 @@ def test_the_terminal_shows_kinds_layers_sums_and_packings(inspected: dict[str, 
         "signed accumulator bits",
         "all ternary weights in every packing",
         "entropy limit",
-        "no file: inputs do not fit the packing (32)",
+        "tq1_0: no file: inputs do not fit the packing (32)",
         "The text: 5 tokens of prompt.",
         "beside the linears: model.embed_tokens.weight 61 x 32 BF16",
     ):
@@ -135,6 +135,7 @@ def test_the_terminal_shows_kinds_layers_sums_and_packings(inspected: dict[str, 
     assert "linear class" in text
     rows = [line.split()[0] for line in text.splitlines() if line.strip()]
     assert all(rows.count(kind) == 2 for kind in KINDS)  # weights, then sums
+    assert "…" not in text
 
 
 def test_figures_have_a_title_a_caption_and_axes_with_units(inspected: dict[str, Any]) -> None:

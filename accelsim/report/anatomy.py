@@ -155,18 +155,14 @@ def over_entropy(row: Row, footprint: Sequence[Row]) -> str:
 
 
 def _weights(kinds: Sequence[Row], tensors: Sequence[Row]) -> RenderableType:
-    columns = ("kind", "outputs x inputs", "tensors", "-1", "0", "+1", "0, lowest to highest layer")
-    more = ("entropy", "dead rows", "dead columns")
-    table = titled_table("weights by kind (entropy: bits a weight)", (*columns, *more))
+    columns = ("kind", "outputs x inputs", "-1", "0", "+1", "0 by layer", "entropy", "dead rows")
+    table = titled_table("weights by kind (entropy: bits a weight)", (*columns, "dead columns"))
     for row in kinds:
         shares = [percent(row[key]) for key in ("minus", "zero", "plus")]
-        span = f"{percent(row['zero_low'])} to {percent(row['zero_high'])}"
+        layers = f"{100 * row['zero_low']:.1f}–{percent(row['zero_high'])}"
         dead = [f"{row[key]:,}" for key in ("dead_outputs", "dead_inputs")]
-        entropy = f"{row['entropy_bits']:.3f}"
-        add_row(
-            table,
-            (row["kind"], row["shape"], f"{row['tensors']}", *shares, span, entropy, *dead),
-        )
+        cells = (row["shape"], *shares, layers, f"{row['entropy_bits']:.3f}", *dead)
+        add_row(table, (row["kind"], *cells))
     return Group(table, Text(dead_note(tensors)))
 
 
@@ -191,9 +187,9 @@ def _layers(tensors: Sequence[Row]) -> RenderableType:
 def _sums(kinds: Sequence[Row], result: Row) -> RenderableType:
     """Return signed accumulator bits by kind: the widest over its layers."""
     text = result["text"]
-    columns = ["kind", "any weights of this shape", "these weights, any text"]
+    columns = ["kind", "any weights", "these weights"]
     if text:
-        columns += ["on the text, ascending k", "on the text, any order"]
+        columns += ["text, ascending k", "text, any order"]
     table = titled_table("signed accumulator bits, the widest layer of each kind", columns)
     for row in kinds:
         cells = [f"{row['any_weights_bits']}", f"{row['worst_bits']}"]
@@ -207,13 +203,15 @@ def _sums(kinds: Sequence[Row], result: Row) -> RenderableType:
 
 
 def _footprint(footprint: Sequence[Row]) -> RenderableType:
-    columns = ("packing", "bytes", "bits a weight", "over entropy", "lossless", "decoder", "")
+    columns = ("packing", "bytes", "bits a weight", "over entropy", "lossless", "file", "decoder")
     table = titled_table("all ternary weights in every packing", columns)
     for row in footprint:
         entropy = row["packing"] == ENTROPY
         size = "" if entropy else over_entropy(row, footprint)
         lossless = "yes" if row["lossless"] else "no"
-        numbers = (f"{row['bytes']:,}", f"{row['bits_per_weight']:.4f}", size, lossless)
+        file = "" if row["file_bytes"] is None else quantity(row["file_bytes"], "B")
+        cells = (f"{row['bytes']:,}", f"{row['bits_per_weight']:.4f}", size, lossless)
         name = "entropy limit" if entropy else row["packing"]
-        add_row(table, (name, *numbers, row["decoder"], file_note(row)))
-    return table
+        add_row(table, (name, *cells, "refused" if row["refused"] else file, row["decoder"]))
+    refused = [f"{row['packing']}: {file_note(row)}" for row in footprint if row["refused"]]
+    return Group(table, *map(Text, refused))

@@ -150,7 +150,7 @@ def inline(content: bytes) -> str:
         raise ValueError("the SVG has no viewBox")
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     body = re.sub(r'<g id="patch_1">.*?</g>', "", body, count=1, flags=re.DOTALL)
-    body = re.sub(r'<g id="[A-Za-z0-9]+_\d+">', "<g>", body)
+    body = re.sub(r'<g id="[A-Za-z0-9.]+_\d+">', "<g>", body)
     for name, colour in COLOURS.items():
         body = body.replace(colour, f"var(--{name})")
     body = body.replace(_FONTS, "var(--sans)")
