@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,21 @@ def test_blocks_of_rows_count_what_the_whole_does(monkeypatch: pytest.MonkeyPatc
     whole = anatomy.dissect_ternary("a", ternary(weights))
     monkeypatch.setattr(anatomy, "_BLOCK_BYTES", 50 * 5 + 7)
     assert anatomy.dissect_ternary("a", ternary(weights)) == whole
+
+
+@pytest.mark.parametrize("outputs", [1, 2, 3, 5, 10, 41])
+def test_rows_past_the_outputs_count_for_nothing(outputs: int) -> None:
+    weights = np.random.default_rng(outputs).integers(-1, 2, (outputs, 19))
+    weights[:, 4] = 0
+    padded = np.zeros((-(-outputs // 4) * 4, 19), np.int64)
+    padded[:outputs] = weights
+    # Whatever holds packed bytes and a shape will do.
+    weight: Any = SimpleNamespace(packed=pack(padded), shape=weights.shape)
+    found = anatomy.dissect_ternary("a", weight)
+    assert found.zero == (weights == 0).sum()
+    assert (found.minus, found.plus) == ((weights == -1).sum(), (weights == 1).sum())
+    assert found.dead_outputs == (~weights.any(axis=1)).sum()
+    assert found.dead_inputs == (~weights.any(axis=0)).sum()
 
 
 def test_long_rows_do_not_overflow_the_marks_of_the_kernel() -> None:
