@@ -187,12 +187,30 @@ def infer(path: str, as_json: bool, **options: Any) -> None:
 
 @main.command()
 @click.argument("path")
+@click.option("--text", type=click.Path(path_type=Path), help="Also measure sums on this text.")
+@click.option("--prompt", metavar="TEXT", help="The text itself.")
+@click.option("--token-ids", metavar="1,17,99", help="The text as token ids.")
+@click.option("--tokens", type=int, default=256, show_default=True, help="Of the text, at most.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="DIR", help="Write tables and figures."
+)
 @click.option("--json", "as_json", is_flag=True)
-def inspect(path: str, as_json: bool) -> None:
-    """Show what the checkpoint at PATH is made of."""
+def inspect(path: str, as_json: bool, out: Path | None, **options: Any) -> None:
+    """Show what the checkpoint at PATH is made of: weights, footprint, accumulators."""
     from accelsim import inference
+    from accelsim.report import anatomy, write
 
-    _print(inference.inspect(path), as_json, "inspect_table")
+    with _progress(as_json) as tell:
+        result = inference.inspect(path, progress=tell, **options)
+        if out is not None:
+            tell("drawing figures")
+            write.write_inspection(result, out)
+    if as_json:
+        click.echo(json.dumps(result, indent=2, allow_nan=False))
+        return
+    _console(LISTING_WIDTH).print(anatomy.inspect_table(result))
+    end = f"written to {out}, start with report.html" if out else "figures and tables: --out DIR"
+    click.echo(end)
 
 
 @main.command("list")

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from accelsim import locate
 from accelsim.errors import UserError
 
@@ -147,42 +145,87 @@ def read_text(path: Path) -> str:
         raise UserError("is not UTF-8 text", file=path) from cause
 
 
-def inspect(path: str) -> dict[str, Any]:
+def inspect(
+    path: str,
+    *,
+    text: Path | None = None,
+    prompt: str | None = None,
+    token_ids: str | None = None,
+    tokens: int = 256,
+    progress: Progress = _silent,
+) -> dict[str, Any]:
     """Return what a checkpoint is made of, tensor by tensor and in all; plain JSON.
 
+    Args:
+        path: A checkpoint folder or the name of a shipped network.
+        text: Also run this text and measure how wide sums get.
+        prompt: The same text, itself.
+        token_ids: The same as ``1,17,99``.
+        tokens: Run so many tokens of the text at most.
+        progress: Told what is going on.
+
+    Returns:
+        Keys checkpoint, sha256, config, linear_weights, zero_fraction, tensors (a row per linear),
+        dense (a row per other tensor), footprint (a row per packing; empty without ternary
+        linears) and text (None where none was run).
+
     Raises:
-        UserError: The checkpoint cannot be read.
+        UserError: The checkpoint or the text cannot be read, or does not fit the other.
     """
     from dataclasses import asdict
 
-    from accelsim.functional.checkpoint import TernaryWeight, read_checkpoint
+    from accelsim.functional import anatomy
+    from accelsim.functional.checkpoint import read_checkpoint
 
+    sources = [option for option in (text, prompt, token_ids) if option is not None]
+    if len(sources) > 1:
+        raise UserError("give one of --text, --prompt and --token-ids", file="inspect")
     folder = locate.resolve(path, locate.NETWORKS, option="PATH")
+    progress(f"reading {folder.name}")
     checkpoint = read_checkpoint(folder)
-    tensors = []
-    for name, weight in checkpoint.linears.items():
-        row: dict[str, Any] = {"name": name, "shape": list(weight.shape)}
-        if isinstance(weight, TernaryWeight):
-            codes = weight.unpack()
-            row |= {
-                "format": "ternary",
-                "zeros": int((codes == 0).sum()),
-                "plus": int((codes == 1).sum()),
-                "minus": int((codes == -1).sum()),
-            }
-        else:
-            row |= {"format": str(weight.stored.dtype), "zeros": int((weight.widen() == 0).sum())}
-        tensors.append(row)
-    total = sum(int(np.prod(row["shape"])) for row in tensors)
-    zeros = sum(row["zeros"] for row in tensors)
+    linears = anatomy.dissect(checkpoint, progress)
+    widths: dict[str, Any] = {}
+    if sources:
+        ids = _text_ids(checkpoint, text, prompt, token_ids, tokens)
+        widths = anatomy.widths_on_text(_network(checkpoint), ids, progress)
+    weights = sum(linear.outputs * linear.inputs for linear in linears)
     return {
         "checkpoint": folder.resolve().name,
         "sha256": checkpoint.sha256,
         "config": asdict(checkpoint.config),
-        "linear_weights": total,
-        "zero_fraction": zeros / total,
-        "tensors": tensors,
+        "linear_weights": weights,
+        "zero_fraction": sum(linear.zero for linear in linears) / weights,
+        "tensors": [anatomy.tensor_row(linear, widths.get(linear.name)) for linear in linears],
+        "dense": anatomy.dense_rows(checkpoint),
+        "footprint": anatomy.footprint_rows(linears),
+        "text": {"source": str(text or "prompt"), "tokens": len(ids)} if sources else None,
     }
+
+
+def _network(checkpoint: Any) -> Network:
+    from accelsim.functional.network import Network
+
+    return Network(checkpoint)
+
+
+def _text_ids(
+    checkpoint: Any, text: Path | None, prompt: str | None, token_ids: str | None, tokens: int
+) -> list[int]:
+    """Return the first tokens of the text, at most as many as the network has positions."""
+    from accelsim.functional.tokenizer import load_tokenizer
+
+    if tokens < 1:
+        raise UserError("out of range", file="--tokens", value=tokens, allowed="allowed: 1 or more")
+    if token_ids is not None:
+        option, ids = "--token-ids", parse_ids(token_ids)
+    elif prompt is not None:
+        option, ids = "--prompt", load_tokenizer(checkpoint).encode(prompt, file="--prompt")
+    else:
+        assert text is not None
+        option, ids = str(text), load_tokenizer(checkpoint).encode(read_text(text), file=text)
+    ids = ids[: min(tokens, checkpoint.config.max_positions)]
+    _check_tokens(checkpoint.config, ids, 0, option)
+    return ids
 
 
 def _sampling(temperature: float, top_k: int | None, top_p: float | None, seed: int) -> Any:

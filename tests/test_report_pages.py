@@ -19,7 +19,6 @@ from accelsim.report.terminal import (
     compare_tables,
     gemm_table,
     infer_table,
-    inspect_table,
     listing_table,
     mapping_table,
     run_tables,
@@ -386,18 +385,3 @@ def test_terminal_shows_what_an_emulation_changed():
     ]
     same = {**emulation, "prompt": {**prompt, "first_difference": None}}
     assert "the same new tokens" in shown(infer_table({**said, "emulation": same}))
-
-
-def test_terminal_shows_a_checkpoint():
-    inspected = {
-        "checkpoint": "c",
-        "sha256": "ff",
-        "config": {"layers": 2, "head_bias": None},
-        "linear_weights": 12,
-        "zero_fraction": 0.25,
-        "tensors": [{"name": "q", "shape": [3, 4], "format": "ternary", "zeros": 3}],
-    }
-    text = shown(inspect_table(inspected))
-    assert "3 x 4" in text
-    assert "0.250" in text
-    assert "head bias" not in text

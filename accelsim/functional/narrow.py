@@ -36,7 +36,6 @@ from accelsim.functional.linear import (
     Linear,
     LinearBuilder,
     Report,
-    TernaryLinear,
     build_linear,
 )
 from accelsim.functional.operators import Floats, Quantised

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from accelsim.report.palette import CAUSE_FILLS, COMPONENT_FILLS, HOW_FILLS, PALETTE, Fill
@@ -19,9 +18,9 @@ from accelsim.report.quantities import (
     percent,
     plain_name,
     quantity,
-    span,
     times,
 )
+from accelsim.report.render import render
 from accelsim.report.summary import (
     JOULES_PER_PJ,
     MM2_PER_UM2,
@@ -70,7 +69,7 @@ def page(result: Result, pictures: Iterable[Context]) -> str:
         "design_yaml": _yaml(result),
         "manifest": json_text(result.manifest),
     }
-    return _render("run.html.j2", context)
+    return render("run.html.j2", context)
 
 
 def compare_page(comparison: Comparison, pictures: Iterable[Context]) -> str:
@@ -92,26 +91,7 @@ def compare_page(comparison: Comparison, pictures: Iterable[Context]) -> str:
         "command": _command(results),
         "design_yamls": [(result.design, _yaml(result)) for result in results],
     }
-    return _render("compare.html.j2", context)
-
-
-def _render(template: str, context: Context) -> str:
-    environment = Environment(
-        loader=PackageLoader("accelsim.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {
-        "quantity": quantity,
-        "percent": percent,
-        "times": times,
-        "interval": interval,
-        "span": span,
-        "spelt": digits,
-        "plain_name": plain_name,
-    }
-    return environment.get_template(template).render(context)
+    return render("compare.html.j2", context)
 
 
 def _shared(results: Sequence[Result], pictures: Iterable[Context]) -> Context:

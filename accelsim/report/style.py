@@ -95,6 +95,11 @@ def bar_style(fill: Fill) -> dict[str, Any]:
     return {"color": fill.colour, "hatch": fill.hatch, "edgecolor": EDGE}
 
 
+def area_style(fill: Fill) -> dict[str, Any]:
+    """Return the arguments of an area filled with ``fill``."""
+    return {"facecolor": fill.colour, "hatch": fill.hatch, "edgecolor": EDGE, "linewidth": 0.4}
+
+
 def legend_patch(fill: Fill, label: str) -> Patch:
     """Return the key of a legend for ``fill``."""
     return Patch(facecolor=fill.colour, hatch=fill.hatch, edgecolor=EDGE, label=label)
@@ -145,7 +150,7 @@ def inline(content: bytes) -> str:
         raise ValueError("the SVG has no viewBox")
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     body = re.sub(r'<g id="patch_1">.*?</g>', "", body, count=1, flags=re.DOTALL)
-    body = re.sub(r'<g id="[A-Za-z0-9]+_\d+">', "<g>", body)
+    body = re.sub(r'<g id="[A-Za-z0-9.]+_\d+">', "<g>", body)
     for name, colour in COLOURS.items():
         body = body.replace(colour, f"var(--{name})")
     body = body.replace(_FONTS, "var(--sans)")

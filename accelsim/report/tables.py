@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from accelsim.report.summary import (
@@ -87,20 +87,53 @@ OPERATOR_COLUMNS = (
     *(f"{component}_j" for component in COMPONENTS),
 )
 
+TENSOR_COLUMNS = (
+    "name",
+    "layer",
+    "kind",
+    "outputs",
+    "inputs",
+    "format",
+    "minus",
+    "zeros",
+    "plus",
+    "entropy_bits",
+    "dead_outputs",
+    "dead_inputs",
+    "dead_weights",
+    "widest_sum",
+    "worst_bits",
+    "any_weights_bits",
+    "text_sum",
+    "text_prefix",
+    "text_magnitude",
+    "text_bits",
+)
+
 
 def operators_csv(result: Result) -> str:
     """Return one line per operator row; ``*_j`` columns add up to ``energy_j``."""
-    return _csv(OPERATOR_COLUMNS, (_operator_line(row) for row in result.operators))
+    return csv_text(OPERATOR_COLUMNS, (_operator_line(row) for row in result.operators))
 
 
 def energy_csv(result: Result) -> str:
     """Return one line per charge: energy = count x quantity x price, with the price's source."""
-    return _csv(ENERGY_COLUMNS, (_charge_line(charge) for charge in result.charges))
+    return csv_text(ENERGY_COLUMNS, (_charge_line(charge) for charge in result.charges))
 
 
 def area_csv(result: Result) -> str:
     """Return one line per part of the floor plan."""
-    return _csv(AREA_COLUMNS, (_area_line(row) for row in result.area))
+    return csv_text(AREA_COLUMNS, (_area_line(row) for row in result.area))
+
+
+def tensors_csv(inspected: Mapping[str, Any]) -> str:
+    """Return one line per linear of what `inspect` found; cells without a number are empty."""
+    lines = []
+    for row in inspected["tensors"]:
+        outputs, inputs = row["shape"]
+        cells = {**row, "outputs": outputs, "inputs": inputs}
+        lines.append([cells.get(column) for column in TENSOR_COLUMNS])
+    return csv_text(TENSOR_COLUMNS, lines)
 
 
 def manifest_json(result: Result) -> str:
@@ -147,7 +180,8 @@ def json_text(content: Any) -> str:
     return json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _csv(columns: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
+def csv_text(columns: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
+    """Return lines under the names of their columns; None is an empty cell."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(columns)

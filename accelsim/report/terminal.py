@@ -35,7 +35,7 @@ def run_tables(result: Result) -> RenderableType:
     parts.append(_energy(phases))
     if "quality" in content:
         parts.append(_quality(content["quality"]))
-    return _spaced([*parts, _evidence(content), _notes([result])])
+    return spaced([*parts, _evidence(content), _notes([result])])
 
 
 def compare_tables(comparison: Comparison) -> RenderableType:
@@ -47,7 +47,7 @@ def compare_tables(comparison: Comparison) -> RenderableType:
     if content["gain"]:
         parts.append(_gains(content["gain"]))
     parts += [_evidence(design, design["design"]) for design in content["designs"]]
-    return _spaced([*parts, _notes(comparison.results)])
+    return spaced([*parts, _notes(comparison.results)])
 
 
 def gemm_table(gemm: Mapping[str, Any]) -> RenderableType:
@@ -60,18 +60,18 @@ def gemm_table(gemm: Mapping[str, Any]) -> RenderableType:
         head.add_row(f"{name} utilisation", percent(share))
     if gemm["energy_pj"] is not None:
         head.add_row("energy", _gemm_energy(gemm))
-    split = _table("cycles", ("", "cycles", "share", ""))
+    split = titled_table("cycles", ("", "cycles", "share", ""))
     for cause, value in gemm["cycles_by_cause"].items():
-        _add(split, (plain_name(cause), f"{value:,}", *_share(value, cycles)))
-    counts = _table("counts", ("", "count"))
+        add_row(split, (plain_name(cause), f"{value:,}", *_share(value, cycles)))
+    counts = titled_table("counts", ("", "count"))
     for name, value in gemm["counts"].items():
-        _add(counts, (plain_name(name), f"{value:,}"))
-    energy = _table("energy", ("", "energy", "share", ""))
+        add_row(counts, (plain_name(name), f"{value:,}"))
+    energy = titled_table("energy", ("", "energy", "share", ""))
     for name, picojoules in (gemm["energy_by_component_pj"] or {}).items():
         if picojoules:
             joules = quantity(picojoules * JOULES_PER_PJ, "J")
-            _add(energy, (plain_name(name), joules, *_share(picojoules, gemm["energy_pj"])))
-    return _spaced([head, split, counts, *([energy] if energy.row_count else [])])
+            add_row(energy, (plain_name(name), joules, *_share(picojoules, gemm["energy_pj"])))
+    return spaced([head, split, counts, *([energy] if energy.row_count else [])])
 
 
 def _gemm_energy(gemm: Mapping[str, Any]) -> str:
@@ -93,7 +93,7 @@ def infer_table(result: Mapping[str, Any]) -> RenderableType:
     if emulation:
         parts += _emulation(emulation)
     source = f"{result['checkpoint']}, sha256 {result['sha256'][:16]}"
-    return _spaced([*parts, Text(source, style="dim")])
+    return spaced([*parts, Text(source, style="dim")])
 
 
 def _said(generated: Mapping[str, Any]) -> Text:
@@ -113,7 +113,7 @@ def _emulation(emulation: Mapping[str, Any]) -> list[RenderableType]:
         text = emulation["text"]
         parts += [_quality(text["quality"]), Text(_changed(text, "text"))]
     columns = ("", "sums", "differ", "", "RMS error", "largest", "bits", "on the way", "bits")
-    table = _table("ternary linears, given the exact inputs", columns)
+    table = titled_table("ternary linears, given the exact inputs", columns)
     for kind, row in emulation["linears"].items():
         cells = (
             f"{row['outputs']:,}",
@@ -125,7 +125,7 @@ def _emulation(emulation: Mapping[str, Any]) -> list[RenderableType]:
             f"{row['largest_prefix']:,}",
             str(row["prefix_bits"]),
         )
-        _add(table, (plain_name(kind), *cells))
+        add_row(table, (plain_name(kind), *cells))
     return [*parts, table]
 
 
@@ -133,20 +133,6 @@ def _changed(side: Mapping[str, Any], where: str) -> str:
     changed, positions = side["changed"], side["positions"]
     share = percent(ratio(changed, positions))
     return f"{changed:,} of {positions:,} {where} positions change their likeliest token ({share})"
-
-
-def inspect_table(result: Mapping[str, Any]) -> RenderableType:
-    """Return a checkpoint: its shape, then one line per linear layer."""
-    config = {key: value for key, value in result["config"].items() if value is not None}
-    head = {
-        "checkpoint": result["checkpoint"],
-        "sha256": result["sha256"],
-        **config,
-        "linear weights": result["linear_weights"],
-        "zero fraction": result["zero_fraction"],
-    }
-    tensors = [{**row, "shape": " x ".join(map(str, row["shape"]))} for row in result["tensors"]]
-    return _spaced([mapping_table(head), listing_table(tensors)])
 
 
 def listing_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
@@ -162,7 +148,7 @@ def listing_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
             min_width=max(len(f"{row['name']}") for row in rows) if column == "name" else None,
         )
     for row in rows:
-        _add(table, tuple(_cell(row.get(column)) for column in columns))
+        add_row(table, tuple(_cell(row.get(column)) for column in columns))
     return table
 
 
@@ -205,9 +191,9 @@ def _ran(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _rates(phases: Mapping[str, Any]) -> Table:
-    table = _table("", ("", *phases))
+    table = titled_table("", ("", *phases))
     for name, cell in RATE_ROWS:
-        _add(table, (name, *(cell(phase) for phase in phases.values())))
+        add_row(table, (name, *(cell(phase) for phase in phases.values())))
     return table
 
 
@@ -234,16 +220,18 @@ RATE_ROWS: tuple[tuple[str, Callable[[Any], str]], ...] = (
 
 
 def _cycles(phases: Mapping[str, Any]) -> Table:
-    table = _table("cycles", ("", *(c for phase in phases for c in (phase, ""))))
+    table = titled_table("cycles", ("", *(c for phase in phases for c in (phase, ""))))
     for cause in CAUSES:
         cells = [_share(p["cycles_by_cause"][cause], p["cycles"]) for p in phases.values()]
-        _add(table, (plain_name(cause), *(c for pair in cells for c in pair)))
+        add_row(table, (plain_name(cause), *(c for pair in cells for c in pair)))
     return table
 
 
 def _energy(phases: Mapping[str, Any]) -> Table:
     """Return joules per token by component; the smallest share the last line."""
-    table = _table("energy per token", ("", *(c for phase in phases for c in (phase, "", ""))))
+    table = titled_table(
+        "energy per token", ("", *(c for phase in phases for c in (phase, "", "")))
+    )
     energies = [phase["energy_by_component"] for phase in phases.values()]
     rows = {name: [energy[name] for energy in energies] for name in energies[0]}
     wholes = [phase["energy_j"] for phase in phases.values()]
@@ -258,7 +246,7 @@ def _energy(phases: Mapping[str, Any]) -> Table:
         cells = []
         for joules, phase in zip(row, phases.values(), strict=True):
             cells += [quantity(joules / phase["tokens"], "J"), *_share(joules, phase["energy_j"])]
-        _add(table, (name, *cells))
+        add_row(table, (name, *cells))
     return table
 
 
@@ -293,51 +281,54 @@ def _notes(results: Sequence[Result]) -> Text:
 
 
 def _designs(designs: Sequence[Mapping[str, Any]]) -> Table:
-    table = _table("", ("", *(design["design"] for design in designs)))
+    table = titled_table("", ("", *(design["design"] for design in designs)))
     for phase in PHASES:
         rows = [design["phases"][phase] for design in designs]
         if not any(row["tokens"] for row in rows):
             continue
-        _add(table, (f"[bold]{phase}[/bold]", *("" for _ in rows)), plain=False)
+        add_row(table, (f"[bold]{phase}[/bold]", *("" for _ in rows)), plain=False)
         for name, cell in RATE_ROWS[1:]:
-            _add(table, (name, *(cell(row) for row in rows)))
+            add_row(table, (name, *(cell(row) for row in rows)))
         energies = [row["energy_j_per_token"] for row in rows]
         ratios = [times(ratio(energies[0] or 0.0, energy or 0.0)) for energy in energies]
-        _add(table, ("baseline energy over this", *ratios))
+        add_row(table, ("baseline energy over this", *ratios))
     areas = [f"{design['area_mm2']['total']:.3g} mm²" for design in designs]
-    _add(table, ("area", *areas))
+    add_row(table, ("area", *areas))
     return table
 
 
 def _waterfall(waterfall: Mapping[str, Any], candidate: str) -> Table:
     by_phase = {phase: rows[candidate] for phase, rows in waterfall.items() if rows.get(candidate)}
     columns = [f"{phase}: ratio so far" for phase in by_phase]
-    table = _table(f"waterfall: {candidate}", ("", *(c for name in columns for c in (name, ""))))
+    table = titled_table(
+        f"waterfall: {candidate}", ("", *(c for name in columns for c in (name, "")))
+    )
     for lines in zip(*by_phase.values(), strict=True):
         cells = [
             cell
             for row in lines
             for cell in (times(row["ratio"]), span(row["ratio_low"], row["ratio_high"]))
         ]
-        _add(table, (lines[0]["step"], *cells))
+        add_row(table, (lines[0]["step"], *cells))
     return table
 
 
 def _gains(gains: Mapping[str, Any]) -> Table:
-    table = _table("gain in energy", ("", "", "format", "arithmetic", "total"))
+    table = titled_table("gain in energy", ("", "", "format", "arithmetic", "total"))
     for candidate, gain in gains.items():
         for name, split in (("workload", gain), *((phase, gain[phase]) for phase in PHASES)):
             cells = [times(split[key]) for key in ("format", "arithmetic", "total")]
-            _add(table, (candidate if name == "workload" else "", name, *cells))
+            add_row(table, (candidate if name == "workload" else "", name, *cells))
     return table
 
 
-def _spaced(parts: Sequence[RenderableType]) -> RenderableType:
+def spaced(parts: Sequence[RenderableType]) -> RenderableType:
     """Return the parts below each other, an empty line after each."""
     return Group(*(line for part in parts for line in (part, "")))
 
 
-def _table(title: str, columns: Sequence[str]) -> Table:
+def titled_table(title: str, columns: Sequence[str]) -> Table:
+    """Return an empty table; all named columns but the first stand to the right."""
     table = Table(
         title=escape(title) or None,
         title_justify="left",
@@ -350,7 +341,8 @@ def _table(title: str, columns: Sequence[str]) -> Table:
     return table
 
 
-def _add(table: Table, cells: Row, plain: bool = True) -> None:
+def add_row(table: Table, cells: Row, plain: bool = True) -> None:
+    """Add a line; ``plain`` cells mean what they say, others may hold markup."""
     table.add_row(*(escape(cell) if plain else cell for cell in cells))
 
 

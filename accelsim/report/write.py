@@ -10,12 +10,23 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from accelsim.files import write_whole
 from accelsim.report.summary import compare_summary, summary
-from accelsim.report.tables import area_csv, energy_csv, json_text, manifest_json, operators_csv
+from accelsim.report.tables import (
+    area_csv,
+    energy_csv,
+    json_text,
+    manifest_json,
+    operators_csv,
+    tensors_csv,
+)
 from accelsim.report.timeline import timeline_json
 from accelsim.result import Comparison, Result
+
+if TYPE_CHECKING:
+    from accelsim.report.style import Picture
 
 Files = Mapping[str, bytes]
 
@@ -60,18 +71,47 @@ def _write_page(folder: Path, result: Result | Comparison) -> list[Path]:
     # Matplotlib and jinja2 take longer to import than the numbers take to compute.
     from accelsim.report.figures import compare_figures, run_figures
     from accelsim.report.page import compare_page, page
+
+    drawn = run_figures(result) if isinstance(result, Result) else compare_figures(result)
+    written, pictures = write_figures(folder, drawn)
+    text = page(result, pictures) if isinstance(result, Result) else compare_page(result, pictures)
+    return written + write_files(folder, {"report.html": _encoded(text)})
+
+
+def write_inspection(inspected: Mapping[str, Any], out_dir: str | os.PathLike[str]) -> list[Path]:
+    """Write what `inspect` found: inspect.json, tensors.csv, figures (PNG and SVG), report.html.
+
+    Raises:
+        UserError: the folder or a file cannot be written.
+    """
+    from accelsim.report.anatomy_figures import inspection_figures
+    from accelsim.report.anatomy_page import inspection_page
+
+    folder = Path(out_dir)
+    numbers = {
+        "inspect.json": _encoded(json_text(inspected)),
+        "tensors.csv": _encoded(tensors_csv(inspected)),
+    }
+    written = write_files(folder, numbers)
+    drawn, pictures = write_figures(folder, inspection_figures(inspected))
+    page = _encoded(inspection_page(inspected, pictures))
+    return written + drawn + write_files(folder, {"report.html": page})
+
+
+def write_figures(
+    folder: Path, drawn: Iterable[Picture]
+) -> tuple[list[Path], list[dict[str, str]]]:
+    """Write each figure as PNG and SVG; return the files and the figures as a page wants them."""
     from accelsim.report.style import inline, png, svg
 
     written, pictures = [], []
-    drawn = run_figures(result) if isinstance(result, Result) else compare_figures(result)
     for picture in drawn:
         vector = svg(picture)
         files = {f"{picture.name}.png": png(picture), f"{picture.name}.svg": vector}
         written += write_files(folder / "figures", files)
         texts = {"name": picture.name, "title": picture.title, "caption": picture.caption}
         pictures.append({**texts, "svg": inline(vector)})
-    text = page(result, pictures) if isinstance(result, Result) else compare_page(result, pictures)
-    return written + write_files(folder, {"report.html": _encoded(text)})
+    return written, pictures
 
 
 def number_files(result: Result) -> dict[str, bytes]:
