@@ -69,10 +69,10 @@ CONFIG_CASES = {
     "head_dim": [(7, "heads"), (16, "hidden_size")],
     "rms_norm_eps": [(0, "range"), ("x", "range")],
     "rope_theta": [(None, "missing"), (-1, "range")],
-    "rope_scaling": [({"type": "linear"}, "null")],
+    "rope_scaling": [({"type": "linear"}, "default, llama3")],
     "rope_parameters": [({"rope_type": "yarn", "rope_theta": 1e4}, "rope_type"), ([], "object")],
     "tie_word_embeddings": [(1, "true or false"), (None, "missing")],
-    "model_type": [("llama", '"bitnet"'), (None, "missing")],
+    "model_type": [("qwen2", "bitnet, llama, mistral"), (None, "missing")],
     "hidden_act": [("silu", '"relu2"')],
     "attention_bias": [(True, "false")],
     "eos_token_id": [(61, "0 to 60"), ("a", "0 to 60")],
@@ -81,7 +81,9 @@ CONFIG_CASES = {
     "quantization_config": [
         ({"quant_method": "gptq"}, "quant_method"),
         ({"quant_method": "bitnet", "linear_class": "linear"}, "autobitlinear, bitlinear"),
-        ({"quant_method": "bitnet", "quantization_mode": "online"}, "offline"),
+        ({"quant_method": "bitnet", "quantization_mode": "later"}, "offline, online"),
+        ({"quant_method": "bitnet", "use_rms_norm": True}, "false"),
+        ({"quant_method": "bitnet", "modules_to_not_convert": []}, '["lm_head"]'),
         (3, "object"),
     ],
 }

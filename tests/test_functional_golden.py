@@ -108,6 +108,8 @@ VARIANTS = {
     "one kv head": Recipe(kv_heads=1, ffn=52),
     "wide heads": Recipe(hidden=144, heads=2, kv_heads=1, ffn=60),
     "dense f32": Recipe(linear_class=None, storage="F32"),
+    "dense f16": Recipe(linear_class=None, storage="F16"),
+    "dense bf16": Recipe(linear_class=None, storage="BF16"),
 }
 
 
@@ -122,18 +124,6 @@ def test_logits_equal_a_float64_implementation(tmp_path, name):
     error = np.abs(ours - theirs).max(axis=1) / np.abs(theirs).max()
     assert np.median(error) < 2e-6
     assert error.max() < 2e-2
-
-
-@pytest.mark.parametrize("storage", ["BF16", "F16"])
-def test_a_16_bit_twin_stays_near_its_unrounded_self(tmp_path, storage):
-    recipe = Recipe(linear_class=None, storage=storage)
-    checkpoint = read_checkpoint(write_checkpoint(tmp_path, recipe))
-    network = Network(checkpoint, threads=1)
-    ids = np.arange(40)
-    ours = network.forward(ids[None], network.new_cache(1, 40))[0]
-    theirs = reference_logits(checkpoint, ids)
-    error = np.abs(ours - theirs).max() / np.abs(theirs).max()
-    assert 1e-6 < error < 4 * {"BF16": 2.0**-8, "F16": 2.0**-11}[storage] * 2
 
 
 @pytest.fixture(scope="module", params=["autobitlinear", "wide heads", "dense bf16", "dense f16"])

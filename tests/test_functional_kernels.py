@@ -196,18 +196,30 @@ def test_dense_sums_are_ascending_to_the_byte(m, k, n, seed):
 
 
 @settings(max_examples=30)
-@given(n=st.integers(1, 300), pieces=st.integers(1, 4), kind=st.sampled_from(["u2", "f2", "f4"]))
-def test_panels_filled_piece_by_piece_are_the_same(n, pieces, kind):
+@given(n=st.integers(1, 300), kind=st.sampled_from(["u2", "f2", "f4"]))
+def test_panels_hold_every_row_and_zeros_behind_the_last(n, kind):
     weights = np.random.default_rng(n).integers(0, 999, (n, 7)).astype(kind)
-    laid = operators.empty_panels(weights.shape, weights.dtype)
-    for first in range(0, n, 64 * pieces):
-        operators.fill_panels(laid, first, weights[first : first + 64 * pieces])
-    assert laid.tobytes() == operators.panels(weights).tobytes()
-    np.testing.assert_array_equal(
-        laid.reshape(-1, 7, 64).transpose(0, 2, 1).reshape(-1, 7)[:n], weights
-    )
-    with pytest.raises(ValueError, match="do not fit"):
-        operators.fill_panels(laid, 1, weights)
+    laid = operators.panels(weights)
+    assert laid.dtype == weights.dtype
+    rows = laid.reshape(-1, 7, 64).transpose(0, 2, 1).reshape(-1, 7)
+    np.testing.assert_array_equal(rows[:n], weights)
+    assert not rows[n:].any()
+
+
+def test_every_float16_multiplies_as_itself():
+    words = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    finite = words[np.isfinite(words)]
+    weights = np.pad(finite, (0, -finite.size % 64)).reshape(64, -1).copy()
+    x = np.eye(weights.shape[1], dtype=F32)[:9]
+    laid = operators.panels(weights)
+    many, one = (operators.dense_gemm(each, laid, 64, ONE) for each in (x, x[3:4]))
+    np.testing.assert_array_equal(many, weights.T[:9].astype(F32))
+    np.testing.assert_array_equal(one, weights.T[3:4].astype(F32))
+    ones = np.ones((1, weights.shape[1]), F32)
+    wide = operators.panels(weights.astype(F32))
+    for row in (ones, np.tile(ones, (5, 1))):
+        ours = operators.dense_gemm(row, laid, 64, ONE)
+        assert ours.tobytes() == operators.dense_gemm(row, wide, 64, ONE).tobytes()
 
 
 def attention_by_formula(q, keys, values, start, heads):

@@ -6,6 +6,7 @@ GGUF file. Nothing past it knows which one it was.
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from accelsim.errors import UserError
 from accelsim.functional.checkpoint_config import CheckpointConfig
+from accelsim.functional.mapped import forget_pages
 
 EMBEDDING = "model.embed_tokens.weight"
 LM_HEAD = "lm_head.weight"
@@ -95,6 +97,7 @@ class Checkpoint:
         dense: Embedding, norms and an untied lm_head, by tensor name.
         sha256: Of the file that holds the weights; of several, see `WeightsFile.sha256`.
         tokenizer: The file that holds the tokenizer, ``tokenizer.json`` or a GGUF file, or None.
+        maps: The files whose tensors are mapped.
     """
 
     path: Path
@@ -103,6 +106,12 @@ class Checkpoint:
     dense: Mapping[str, DenseWeight]
     sha256: str
     tokenizer: Path | None
+    maps: tuple[mmap.mmap, ...] = ()
+
+    def forget(self) -> None:
+        """Give back the memory of what was read of the files so far; it is read again on demand."""
+        for mapped in self.maps:
+            forget_pages(mapped)
 
 
 def widen(stored: NDArray[Any]) -> NDArray[np.float32]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, Literal
 
 from accelsim.config import NetworkConfig
 from accelsim.errors import UserError
+from accelsim.functional.mapped import file_size
 
 LinearClass = Literal["autobitlinear", "bitlinear"]
 Activation = Literal["relu2", "silu"]
@@ -204,10 +204,7 @@ def _check_divisions(table: _Table, config: CheckpointConfig) -> None:
 
 def _family(table: _Table) -> tuple[Activation, bool]:
     """Return the gate's activation and whether there are sub-norms; refuse other architectures."""
-    family = table.values.get("model_type")
-    if not isinstance(family, str) or family not in _FAMILIES:
-        allowed = "allowed: " + ", ".join(_FAMILIES)
-        raise table.error("model_type", "is not supported", family, allowed)
+    family = table.choice("model_type", tuple(_FAMILIES))
     activation, sub_norms = _FAMILIES[family]
     table.expect("hidden_act", activation, default=activation)
     table.expect("attention_bias", False, default=False)
@@ -284,22 +281,6 @@ def read_json_object(path: Path, limit: int) -> dict[str, Any]:
     return parse_json_object(text, path)
 
 
-def file_size(path: Path) -> int:
-    """Return the bytes of a regular file; a pipe or a device would never end.
-
-    Raises:
-        UserError: there is no such file, or it is of another kind.
-    """
-    try:
-        status = path.stat()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"cannot be read: {reason}", file=path) from None
-    if not stat.S_ISREG(status.st_mode):
-        raise UserError("cannot be read: it is no regular file", file=path)
-    return status.st_size
-
-
 def parse_json_object(text: bytes, path: Path) -> dict[str, Any]:
     """Parse one JSON object; duplicate keys, NaN and infinities are refused as UserError."""
     try:
@@ -365,10 +346,10 @@ class _Table:
             raise self.error(key, "is out of range", value, f"allowed: {allowed}")
         return float(value)
 
-    def choice(self, key: str, allowed: tuple[str, ...], default: str) -> str:
+    def choice(self, key: str, allowed: tuple[str, ...], default: str = _REQUIRED) -> str:
         value = self._value(key, ", ".join(allowed), default)
         if not isinstance(value, str) or value not in allowed:
-            raise self.error(key, "unknown", value, "allowed: " + ", ".join(allowed))
+            raise self.error(key, "is unknown", value, "allowed: " + ", ".join(allowed))
         return value
 
     def boolean(self, key: str, default: bool | None) -> bool:

@@ -6,14 +6,15 @@ type, offset); the tensors' bytes, each at a multiple of ``general.alignment``. 
 
 The walk is our own because the package ``gguf`` cannot serve as a gate. Its reader (0.19) raises on
 the type ids that only bitnet.cpp writes (36, 38; 39 it takes for MXFP4), and past the end of a file
-its slices come back short: a length that lies sends it through a loop of up to 2^64 rounds. What
-the package does well, block formats and writing, is left to it.
+its slices come back short: an array of numbers whose length lies sends it through a loop of up to
+2^64 rounds. What the package does well, block formats and writing, is left to it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
+import mmap
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.errors import UserError
+from accelsim.functional.mapped import map_file
 
 MAGIC = b"GGUF"
 _HEADER = struct.Struct("<4sIQQ")
@@ -115,16 +117,19 @@ class GgufFile:
         values: Numbers, booleans, strings, arrays and `StringArray` by key.
         tensors: Places by name, in the order of their offsets.
         alignment: Tensors begin at multiples of it.
+        mapped: The whole file.
     """
 
     path: Path
     values: Mapping[str, Any]
     tensors: Mapping[str, GgufTensor]
     alignment: int
+    mapped: mmap.mmap
 
     def map(self, tensor: GgufTensor, dtype: Any, shape: Sequence[int]) -> NDArray[Any]:
         """Map the head of a tensor's room read-only as an array of this dtype and shape."""
-        return np.memmap(self.path, dtype, "r", offset=tensor.offset, shape=tuple(shape))
+        array = np.frombuffer(self.mapped, dtype, math.prod(shape), tensor.offset)
+        return array.reshape(tuple(shape))
 
     def sha256(self) -> str:
         """Return the SHA-256 of the file's bytes, in hexadecimal."""
@@ -195,13 +200,11 @@ def open_gguf(path: Path) -> GgufFile:
         UserError: the file cannot be read or is no GGUF of version 2 or 3; a count, length, type,
             dimension or offset does not fit in it; a name appears twice.
     """
-    try:
-        size = path.stat().st_size
-        if size < _HEADER.size:
-            raise UserError("is too short for a GGUF file", file=path, value=f"{size} bytes")
-        view = np.memmap(path, np.uint8, "r").data
-    except OSError as error:
-        raise UserError(f"cannot be read: {error.strerror}", file=path) from None
+    mapped = map_file(path)
+    size = len(mapped)
+    if size < _HEADER.size:
+        raise UserError("is too short for a GGUF file", file=path, value=f"{size} bytes")
+    view = memoryview(mapped)
     magic, version, tensors, keys = _HEADER.unpack_from(view)
     if magic != MAGIC:
         raise UserError("is no GGUF file", file=path, value=magic, allowed=f"begins with {MAGIC!r}")
@@ -214,7 +217,7 @@ def open_gguf(path: Path) -> GgufFile:
     infos = [walk.tensor() for _ in range(walk.count("number of tensors", tensors))]
     begin = -(-walk.position // alignment) * alignment
     places = _places(path, infos, begin, size, alignment)
-    return GgufFile(path, MappingProxyType(values), MappingProxyType(places), alignment)
+    return GgufFile(path, MappingProxyType(values), MappingProxyType(places), alignment, mapped)
 
 
 def _alignment(path: Path, values: Mapping[str, Any]) -> int:

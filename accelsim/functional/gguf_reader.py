@@ -53,6 +53,7 @@ from accelsim.functional.gguf_layout import (
     layer_name,
 )
 from accelsim.functional.hf_reader import is_finite
+from accelsim.functional.mapped import forget_pages
 from accelsim.functional.packing_codec import Codec
 from accelsim.functional.packings import CODECS
 from accelsim.functional.ternarise import ternarise
@@ -85,6 +86,7 @@ def read_gguf_checkpoint(path: Path) -> Checkpoint:
         dense=MappingProxyType({name: reader.dense(name) for name in dense_shapes(config)}),
         sha256=file.sha256(),
         tokenizer=path if file.text(key, NO_VOCABULARY) != NO_VOCABULARY else None,
+        maps=(file.mapped,),
     )
 
 
@@ -215,9 +217,6 @@ class _Reader:
     def _packed(self, tensor: GgufTensor) -> TernaryWeight:
         outputs, inputs = tensor.shape
         stored = self.file.map(tensor, np.uint8, (self._length(tensor),))
-        if tensor.kind in (TL1, TL2):
-            # One kernel reads and writes these, and takes no read-only memory.
-            stored = np.array(stored)
         if self._scale_apart(tensor):
             tail = np.zeros(SCALE_BYTES // 4, "<f4")
             tail[0] = self._scale(f"{tensor.name}_scale")
@@ -226,6 +225,7 @@ class _Reader:
             stored, outputs, inputs, file=self.file.path, key=tensor.name
         )
         assert scale is not None, "every packing of TERNARY holds a scale"
+        forget_pages(self.file.mapped)
         return TernaryWeight(packed, scale, outputs)
 
     def _scaled(self, weight: TernaryWeight, tensor: GgufTensor) -> TernaryWeight:
@@ -250,6 +250,7 @@ class _Reader:
             stored = self._widened(tensor)
         if not is_finite(stored, storage):
             raise self._error(tensor.name, "holds NaN or infinity", None, None)
+        forget_pages(self.file.mapped)
         return DenseWeight(stored, storage)
 
     def _widened(self, tensor: GgufTensor) -> NDArray[np.float32]:
@@ -257,8 +258,7 @@ class _Reader:
         from gguf.quants import dequantize
 
         shape = (*tensor.shape[:-1], self._length(tensor) // math.prod(tensor.shape[:-1]))
-        # A plain view: the package cuts it into thousands, and subclasses are slow to cut.
-        stored = np.asarray(self.file.map(tensor, np.uint8, shape))
+        stored = self.file.map(tensor, np.uint8, shape)
         widened: NDArray[np.float32]
         with np.errstate(invalid="ignore", over="ignore"):  # `_floats` refuses what comes of it
             widened = dequantize(stored, GGMLQuantizationType(tensor.kind))

@@ -25,11 +25,8 @@ from accelsim.functional.checkpoint import (
     dense_shapes,
     linear_names,
 )
-from accelsim.functional.checkpoint_config import (
-    CheckpointConfig,
-    file_size,
-    read_checkpoint_config,
-)
+from accelsim.functional.checkpoint_config import CheckpointConfig, read_checkpoint_config
+from accelsim.functional.mapped import file_size
 from accelsim.functional.ternarise import ternarise
 from accelsim.functional.weights_file import StoredTensor, WeightsFile, open_weights
 
@@ -67,6 +64,7 @@ def read_hf_checkpoint(folder: Path) -> Checkpoint:
         ),
         sha256=weights.sha256(digests),
         tokenizer=tokenizer if tokenizer.is_file() else None,
+        maps=tuple(weights.maps.values()),
     )
 
 

@@ -33,7 +33,7 @@ from accelsim.kernels import inner_kernel, kernel
 
 PANEL = 64
 LANES = 16
-# bfloat16 words between what is read and what is asked for.
+# 16-bit words between what is read and what is asked for.
 _AHEAD = 1024
 _I8, _I16, _I32, _I64 = (ir.IntType(width) for width in (8, 16, 32, 64))
 
@@ -44,6 +44,7 @@ I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
 U8 = NDArray[np.uint8]
 U16 = NDArray[np.uint16]
+U32 = NDArray[np.uint32]
 Index = int | np.int64
 
 _i32 = np.int32
@@ -52,6 +53,7 @@ _f32 = np.float32
 _FIRST = np.int64(0)
 ZERO = np.float32(0.0)
 ONE = np.float32(1.0)
+_HALF_UNIT = np.float32(2.0**112)
 
 # 1.5 * 2**23: added to |x| < 2**22 and taken off again, it rounds x to an integer, halves to even.
 ROUND = np.float32(12582912.0)
@@ -153,61 +155,103 @@ def dense_float32(x: F32, panels: F32, first: int, out: F32) -> None:
         _multiply_panel(x, panels[p], (first + p) * PANEL, out)
 
 
+@inner_kernel
+def _widen(words: U16, half: bool, bits: U32) -> None:
+    """Write the float32 patterns of float16 words, where ``half``, or bfloat16 words [n]; exact.
+
+    Exponent and mantissa of a float16, moved to their places, read 2**112 times too small.
+    """
+    if half:
+        floats = bits.view(np.float32)
+        for t in range(words.shape[0]):
+            bits[t] = (np.uint32(words[t]) & np.uint32(0x7FFF)) << np.uint32(13)
+        for t in range(words.shape[0]):
+            floats[t] *= _HALF_UNIT
+        for t in range(words.shape[0]):
+            bits[t] |= (np.uint32(words[t]) & np.uint32(0x8000)) << np.uint32(16)
+    else:
+        for t in range(words.shape[0]):
+            bits[t] = np.uint32(words[t]) << np.uint32(16)
+
+
 @kernel
-def dense_bfloat16(x: F32, panels: U16, first: int, out: F32) -> None:
-    """Do as `dense_float32`, with panels uint16 [p, k * 64] of bfloat16 patterns."""
+def dense_words(x: F32, panels: U16, half: bool, first: int, out: F32) -> None:
+    """Do as `dense_float32`, with panels uint16 [p, k * 64] of float16 or bfloat16 patterns."""
     bits = np.empty(panels.shape[1], np.uint32)
     widened = bits.view(np.float32)
     for p in range(panels.shape[0]):
-        row = panels[p]
-        for t in range(row.shape[0]):
-            bits[t] = np.uint32(row[t]) << np.uint32(16)
+        _widen(panels[p], half, bits)
         _multiply_panel(x, widened, (first + p) * PANEL, out)
 
 
-def _emit_multiply(typing: Any, x: Any, words: Any, sums: Any) -> Any:
-    """Return the type and the code of a function that multiplies x [k] by one panel [k * 64].
+def _emit_widen(builder: ir.IRBuilder, words: ir.Value, half: bool) -> ir.Value:
+    """Emit `_widen` of one vector."""
 
-    It writes sums float32 [64]; the panel holds bfloat16 patterns. The sums stay in registers,
-    which numba's arrays do not.
+    def all_of(number: int) -> ir.Constant:
+        return ir.Constant(bits, [number] * PANEL)
+
+    floats, bits = (ir.VectorType(kind, PANEL) for kind in (ir.FloatType(), _I32))
+    wide = builder.zext(words, bits)
+    if not half:
+        return builder.bitcast(builder.shl(wide, all_of(16)), floats)
+    magnitude = builder.shl(builder.and_(wide, all_of(0x7FFF)), all_of(13))
+    unit = ir.Constant(floats, [float(_HALF_UNIT)] * PANEL)
+    scaled = builder.fmul(builder.bitcast(magnitude, floats), unit)
+    sign = builder.shl(builder.and_(wide, all_of(0x8000)), all_of(16))
+    return builder.bitcast(builder.or_(builder.bitcast(scaled, bits), sign), floats)
+
+
+def _multiply_words(half: bool) -> Any:
+    """Return a function that multiplies x [k] by one panel [k * 64] into sums float32 [64].
+
+    The panel holds 16-bit words. The sums stay in registers, which numba's arrays do not.
     """
 
-    def emit(context: Any, builder: ir.IRBuilder, signature: Any, values: Any) -> Any:
-        arrays = [
-            context.make_array(kind)(context, builder, value)
-            for kind, value in zip(signature.args, values, strict=True)
-        ]
-        lanes = [ir.VectorType(kind, PANEL) for kind in (ir.FloatType(), _I16, _I32)]
-        floats, halves, bits = lanes
-        start = cgutils.alloca_once_value(builder, ir.Constant(floats, [0.0] * PANEL))
-        with cgutils.for_range(builder, cgutils.unpack_tuple(builder, arrays[0].shape)[0]) as loop:
-            place = builder.gep(arrays[1].data, [builder.mul(loop.index, _I64(PANEL))])
-            for line in range(0, 2 * PANEL, 64):
-                ahead = builder.gep(place, [_I64(_AHEAD + line // 2)])
-                prefetch(builder, builder.bitcast(ahead, _I8.as_pointer()))
-            words = builder.load(builder.bitcast(place, halves.as_pointer()), align=2)
-            shifted = builder.shl(builder.zext(words, bits), ir.Constant(bits, [16] * PANEL))
-            operand = builder.load(builder.gep(arrays[0].data, [loop.index]))
-            one = builder.insert_element(ir.Constant(floats, ir.Undefined), operand, _I32(0))
-            spread = builder.shuffle_vector(one, one, ir.Constant(bits, [0] * PANEL))
-            product = builder.fmul(builder.bitcast(shifted, floats), spread)
-            builder.store(builder.fadd(builder.load(start), product), start)
-        out = builder.bitcast(arrays[2].data, floats.as_pointer())
-        builder.store(builder.load(start), out, align=4)
-        return context.get_dummy_value()
+    @intrinsic
+    def multiply(typing: Any, x: Any, words: Any, sums: Any) -> Any:
+        def emit(context: Any, builder: ir.IRBuilder, signature: Any, values: Any) -> Any:
+            arrays = [
+                context.make_array(kind)(context, builder, value)
+                for kind, value in zip(signature.args, values, strict=True)
+            ]
+            floats, halves, bits = (
+                ir.VectorType(kind, PANEL) for kind in (ir.FloatType(), _I16, _I32)
+            )
+            total = cgutils.alloca_once_value(builder, ir.Constant(floats, [0.0] * PANEL))
+            count = cgutils.unpack_tuple(builder, arrays[0].shape)[0]
+            with cgutils.for_range(builder, count) as loop:
+                place = builder.gep(arrays[1].data, [builder.mul(loop.index, _I64(PANEL))])
+                for line in range(0, 2 * PANEL, 64):
+                    ahead = builder.gep(place, [_I64(_AHEAD + line // 2)])
+                    prefetch(builder, builder.bitcast(ahead, _I8.as_pointer()))
+                stored = builder.load(builder.bitcast(place, halves.as_pointer()), align=2)
+                operand = builder.load(builder.gep(arrays[0].data, [loop.index]))
+                one = builder.insert_element(ir.Constant(floats, ir.Undefined), operand, _I32(0))
+                spread = builder.shuffle_vector(one, one, ir.Constant(bits, [0] * PANEL))
+                product = builder.fmul(_emit_widen(builder, stored, half), spread)
+                builder.store(builder.fadd(builder.load(total), product), total)
+            out = builder.bitcast(arrays[2].data, floats.as_pointer())
+            builder.store(builder.load(total), out, align=4)
+            return context.get_dummy_value()
 
-    return types.void(x, words, sums), emit
+        return types.void(x, words, sums), emit
+
+    return multiply
 
 
-_multiply_bfloat16: Any = intrinsic(_emit_multiply)
+_multiply_float16 = _multiply_words(True)
+_multiply_bfloat16 = _multiply_words(False)
 
 
 @kernel
-def dense_bfloat16_row(x: F32, panels: U16, first: int, out: F32) -> None:
-    """Do as `dense_bfloat16` for x [1, k]."""
+def dense_words_row(x: F32, panels: U16, half: bool, first: int, out: F32) -> None:
+    """Do as `dense_words` for x [1, k]."""
     sums = np.empty(PANEL, np.float32)
     for p in range(panels.shape[0]):
-        _multiply_bfloat16(x[0], panels[p], sums)
+        if half:
+            _multiply_float16(x[0], panels[p], sums)
+        else:
+            _multiply_bfloat16(x[0], panels[p], sums)
         column = (first + p) * PANEL
         for j in range(min(PANEL, out.shape[1] - column)):
             out[0, column + j] = sums[j]

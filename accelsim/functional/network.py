@@ -99,7 +99,7 @@ class Network:
         self._build = build
         self._layers = [self._build_layer(checkpoint, i) for i in range(config.layers)]
         self._final_norm = checkpoint.dense[FINAL_NORM].widen()
-        self._embedding = operators.panels(checkpoint.dense[EMBEDDING].stored)
+        self._embedding = operators.panels(checkpoint.dense[EMBEDDING].stored, checkpoint.forget)
         self._lm_head = self._build_lm_head(checkpoint)
         self._cosines, self._sines = self._rope_tables(1)
 
@@ -267,7 +267,7 @@ class Network:
         tied = checkpoint.config.tie_embeddings
         laid = self._embedding
         if not tied:
-            laid = operators.panels(checkpoint.dense[LM_HEAD].stored)
+            laid = operators.panels(checkpoint.dense[LM_HEAD].stored, checkpoint.forget)
         name = (EMBEDDING if tied else LM_HEAD).removesuffix(".weight")
         return DenseLinear(name, laid, checkpoint.config.vocab_size, self._threads)
 

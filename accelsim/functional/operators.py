@@ -28,10 +28,12 @@ class Quantised(NamedTuple):
     scales: Floats
 
 
-_BYTES, _WORDS = np.dtype(np.uint8), np.dtype(np.uint16)
+_BYTES = np.dtype(np.uint8)
 _CODES, _SUMS, _INDICES = np.dtype(np.int8), np.dtype(np.int32), np.dtype(np.int64)
 _FLOATS = np.dtype(np.float32)
 _GATES = {"relu2": row_kernels.relu2_gate_rows, "silu": row_kernels.silu_gate_rows}
+# Bytes of a mapped file that are read before their memory is given back.
+_READ_BYTES = 1 << 26
 # What one element of a row-wise operator costs next to a multiply-add.
 _ELEMENT_COST = 8
 
@@ -153,38 +155,25 @@ def dequantise(
     return out
 
 
-def panels(weight: NDArray[Any]) -> NDArray[Any]:
+def panels(weight: NDArray[Any], forget: Callable[[], None] | None = None) -> NDArray[Any]:
     """Lay a matrix [n, k] out as [n / 64 rounded up, k * 64] for `dense_gemm`, padded with zeros.
 
-    float16 is widened to float32, which is exact; uint16 (bfloat16 patterns) stays as it is. The
-    matrix may be a mapped file: it is read once from its beginning to its end.
+    Args:
+        weight: float32, float16 or uint16 (bfloat16 patterns), as the result. It is read once from
+            beginning to end, and may be mapped to a file.
+        forget: Called now and then: what was read will not be read again.
     """
-    laid = empty_panels(weight.shape, weight.dtype)
-    fill_panels(laid, 0, weight)
-    return laid
-
-
-def empty_panels(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return room for `fill_panels`, for a matrix of that shape [n, k] and dtype."""
-    n, k = shape
-    kept = np.uint16 if dtype == np.uint16 else np.float32
-    return np.empty((-(-n // PANEL), k * PANEL), kept)
-
-
-def fill_panels(laid: NDArray[Any], first: int, rows: NDArray[Any]) -> None:
-    """Write rows [r, k] of a matrix, from row ``first``, into its panels.
-
-    A piece at a time keeps a large matrix from being held twice. ``first`` is a multiple of 64, and
-    r is too unless the matrix ends there.
-    """
-    if first % PANEL or laid.shape[1] != rows.shape[1] * PANEL:
-        raise ValueError(f"rows {rows.shape} from {first} do not fit panels {laid.shape}")
-    stack = laid.reshape(laid.shape[0], -1, PANEL)
-    for begin in range(0, rows.shape[0], PANEL):
-        block = rows[begin : begin + PANEL]
-        panel = stack[(first + begin) // PANEL]
+    n, k = weight.shape
+    laid = np.empty((-(-n // PANEL), k * PANEL), weight.dtype)
+    stack = laid.reshape(laid.shape[0], k, PANEL)
+    between = max(_READ_BYTES // (PANEL * k * weight.itemsize), 1)
+    for number, panel in enumerate(stack):
+        block = weight[number * PANEL : (number + 1) * PANEL]
         panel[:, : block.shape[0]] = block.T
         panel[:, block.shape[0] :] = 0
+        if forget is not None and number % between == 0:
+            forget()
+    return laid
 
 
 def panel_rows(laid: NDArray[Any], rows: NDArray[np.int64]) -> Floats:
@@ -196,23 +185,27 @@ def panel_rows(laid: NDArray[Any], rows: NDArray[np.int64]) -> Floats:
 def dense_gemm(x: Floats, laid: NDArray[Any], outputs: int, threads: Threads) -> Floats:
     """Return float32 [m, outputs]: x [m, k] times a matrix laid out by `panels`, k ascending."""
     m, k = x.shape
-    is_bfloat16 = laid.dtype == np.uint16
     _check("x", x, _FLOATS, (m, k))
-    _check("panels", laid, _WORDS if is_bfloat16 else _FLOATS, (-(-outputs // PANEL), k * PANEL))
-    kernel: Callable[..., None] = kernels.dense_float32
-    if is_bfloat16:
-        kernel = kernels.dense_bfloat16_row if m == 1 else kernels.dense_bfloat16
+    _check("panels", laid, laid.dtype, (-(-outputs // PANEL), k * PANEL))
     out = np.empty((m, outputs), np.float32)
 
     def rows(begin: int, end: int) -> None:
-        kernel(x[begin:end], laid, 0, out[begin:end])
+        _multiply_panels(x[begin:end], laid, 0, out[begin:end])
 
     def columns(begin: int, end: int) -> None:
-        kernel(x, laid[begin:end], begin, out)
+        _multiply_panels(x, laid[begin:end], begin, out)
 
     by_rows = m >= 16 * threads.count
     threads.split(rows if by_rows else columns, m if by_rows else laid.shape[0], m * k * outputs)
     return out
+
+
+def _multiply_panels(x: Floats, laid: NDArray[Any], first: int, out: Floats) -> None:
+    if laid.dtype == _FLOATS:
+        kernels.dense_float32(x, laid, first, out)
+    else:
+        kernel = kernels.dense_words_row if x.shape[0] == 1 else kernels.dense_words
+        kernel(x, laid.view(np.uint16), laid.dtype == np.float16, first, out)
 
 
 def rms_norm(x: Floats, weight: Floats, epsilon: float, threads: Threads) -> Floats:

@@ -23,11 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.errors import UserError, did_you_mean
-from accelsim.functional.checkpoint_config import (
-    file_size,
-    parse_json_object,
-    read_json_object,
-)
+from accelsim.functional.checkpoint_config import parse_json_object, read_json_object
+from accelsim.functional.mapped import forget_pages, map_file
 
 # numpy has no bfloat16: its bit patterns are held as uint16.
 DTYPES: Mapping[str, np.dtype[Any]] = MappingProxyType(
@@ -116,28 +113,6 @@ class WeightsFile:
             return next(iter(digests.values()))
         lines = "".join(f"{digests[name]}  {name}\n" for name in sorted(digests))
         return hashlib.sha256(lines.encode()).hexdigest()
-
-
-def forget_pages(mapped: mmap.mmap) -> None:
-    """Take the pages of a file that is mapped read-only out of this process's memory."""
-    if hasattr(mmap, "MADV_DONTNEED"):
-        mapped.madvise(mmap.MADV_DONTNEED)
-
-
-def map_file(path: Path) -> mmap.mmap:
-    """Map a file read-only.
-
-    Raises:
-        UserError: there is none, it cannot be read, or it is empty.
-    """
-    file_size(path)
-    try:
-        with path.open("rb") as stream:
-            return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-    except OSError as error:
-        raise UserError(f"cannot be read: {error.strerror}", file=path) from None
-    except ValueError:
-        raise UserError("is empty", file=path) from None
 
 
 def open_weights(folder: Path) -> WeightsFile:
