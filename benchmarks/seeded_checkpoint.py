@@ -89,6 +89,7 @@ def main() -> None:
         header[name] = {"dtype": dtype, "shape": list(sides), "data_offsets": place}
         offset += size
     text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)  # tensors of whole words begin at whole words, as HF has it
     rng = np.random.default_rng(arguments.seed)
     with (arguments.out / "model.safetensors").open("wb") as stream:
         stream.write(len(text).to_bytes(8, "little") + text)

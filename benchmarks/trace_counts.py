@@ -1,19 +1,21 @@
 """What counting costs: a traced run beside the same run alone, and one linear beside its product.
 
 The claim: exact counts of every operand add at most 15 % to running a network. Whole runs are those
-of the network that ships, 256 + 64 tokens; the linear is the largest of 2B4T, 2560 inputs and 6912
+of the network that ships, 256 + 64 tokens, or of a checkpoint that is given; the linear is the largest of 2B4T, 2560 inputs and 6912
 outputs, whose weight is counted once, however often it runs. Runs alternate and the least time of
 each pass counts, so that what else the machine does stays out. Prints a table and, last, one JSON
 line.
 
-    python benchmarks/trace_counts.py
+    python benchmarks/trace_counts.py [CHECKPOINT] [--rounds N]
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -59,23 +61,24 @@ def seconds(work: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def least(*works: Callable[[], list[float]]) -> list[list[float]]:
+def least(rounds: int, *works: Callable[[], list[float]]) -> list[list[float]]:
     """Run works in turn; return the least of each of their times."""
     for work in works:
         work()  # compiles
-    rounds = [[work() for work in works] for _ in range(ROUNDS)]
-    return [np.min(times, axis=0).tolist() for times in zip(*rounds, strict=True)]
+    turns = [[work() for work in works] for _ in range(rounds)]
+    return [np.min(times, axis=0).tolist() for times in zip(*turns, strict=True)]
 
 
-def runs() -> dict[str, float]:
+def runs(path: Path, rounds: int) -> dict[str, float]:
     """Measure prefill and decode, plain and traced."""
-    network = Stopwatch(read_checkpoint(shipped(NETWORKS) / "austen-12m"))
+    network = Stopwatch(read_checkpoint(path))
     rng = np.random.default_rng(0)
     tokens = rng.integers(0, network.config.vocab_size, (1, PREFILL))
     workload = Workload(PREFILL, DECODE)
     plain, traced = least(
+        rounds,
         lambda: network.times(lambda: generate(network, tokens, DECODE + 1)),
-        lambda: network.times(lambda: trace_network(network, tokens, workload, name="austen-12m")),
+        lambda: network.times(lambda: trace_network(network, tokens, workload, name=path.name)),
     )
     prefill = row("prefill", plain[0], traced[0])
     return prefill | row("decode", sum(plain[1:]), sum(traced[1:]))
@@ -97,6 +100,7 @@ def linear(m: int, name: str) -> dict[str, float]:
     count = counts.LinearCounter().of(fixed.nonzero, tally)
 
     (product,), (counted,), (once,) = least(
+        ROUNDS,
         lambda: [seconds(lambda: operators.ternary_gemm(codes, built.packed, OUTPUTS, threads))],
         lambda: [seconds(lambda: count(codes.copy(), sums))],  # a copy was not counted before
         lambda: [seconds(lambda: counts.tally_ternary(weight))],
@@ -115,9 +119,14 @@ def row(name: str, bare: float, counted: float) -> dict[str, float]:
 
 
 def main() -> None:
-    """Print the table and the line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "checkpoint", type=Path, nargs="?", default=shipped(NETWORKS) / "austen-12m"
+    )
+    parser.add_argument("--rounds", type=int, default=21)
+    arguments = parser.parse_args()
     print(f"{'':<22}{'alone':>12}{'counted':>12}   on top")
-    ratios = runs() | linear(128, "gemm") | linear(1, "gemv")
+    ratios = runs(arguments.checkpoint, arguments.rounds) | linear(128, "gemm") | linear(1, "gemv")
     print(json.dumps(ratios))
 
 

@@ -8,6 +8,7 @@ from checkpoint_factory import bfloat16_bits, pack
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from accelsim.functional import counts
 from accelsim.functional.cache_counts import CacheCounts
 from accelsim.functional.checkpoint import TernaryWeight
 from accelsim.functional.count_kernels import (
@@ -162,6 +163,16 @@ def test_dense_operands_are_counted_one_by_one(n: int, k: int, seed: int) -> Non
 
 
 @given(m=SIZES, n=SIZES, k=SIZES, seed=SEEDS)
+@pytest.mark.parametrize("block", [1, 20, 100])
+def test_a_dense_weight_counted_in_blocks_is_counted_once(monkeypatch, block):
+    words = np.random.default_rng(block).integers(0, 3, (37, 13)).astype(np.uint16)
+    whole = tally_dense(words)
+    monkeypatch.setattr(counts, "_BLOCK_WORDS", block)
+    cut = tally_dense(words)
+    assert cut.columns == whole.columns
+    np.testing.assert_array_equal(cut.nonzero, whole.nonzero)
+
+
 @checked
 def test_floats_are_counted_as_the_words_they_round_to(m: int, n: int, k: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

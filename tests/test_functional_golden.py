@@ -128,8 +128,7 @@ def test_logits_equal_a_float64_implementation(tmp_path, name):
 
 @pytest.fixture(scope="module", params=["autobitlinear", "wide heads", "dense bf16", "dense f16"])
 def checkpoint(request, tmp_path_factory):
-    dense = Recipe(linear_class=None, storage=request.param[-4:].strip().upper(), tied=False)
-    recipe = VARIANTS.get(request.param, dense)
+    recipe = VARIANTS[request.param]
     return read_checkpoint(write_checkpoint(tmp_path_factory.mktemp("random"), recipe))
 
 

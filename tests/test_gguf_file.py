@@ -115,7 +115,7 @@ KEY = entry("k", U32, scalar(U32, 7))
 
 
 LIES = [
-    (b"", "too short"),
+    (b"", "is empty"),
     (b"GGUF", "too short"),
     (container(magic=b"GGML"), "is no GGUF file"),
     (container(version=1), "unknown version (1)"),

@@ -22,6 +22,7 @@ Int32 = NDArray[np.int32]
 Tally = NDArray[np.int64]
 _CHANGES = ("zero_plus", "zero_minus", "plus_minus")
 _LANE = 8  # bytes in a uint64
+_BLOCK_WORDS = 1 << 23  # of a dense weight are copied at a time, where they must be
 _FEW_ROWS = 4  # of codes are counted again sooner than a second call is made
 _PREFIX_OUTPUTS = 256  # unpacked at a time
 
@@ -72,14 +73,30 @@ def tally_dense(words: Words) -> WeightTally:
     """Count a second operand of 16-bit words [n, k]."""
     words = _matrix(words, np.uint16)
     nonzero = np.zeros(words.shape[1], np.int32)
-    rows = _whole_lanes(words).view(np.uint64)
-    within, between = count_kernels.count_words(rows, count_kernels.FLOAT, nonzero)
+    within = between = 0
+    step = max(_BLOCK_WORDS // words.shape[1], 1)
+    for begin in range(0, words.shape[0], step):
+        # The row before joins in, as a neighbour, and what was counted of it is taken off again.
+        known = begin > 0
+        along_k, along_n = _count_block(words[begin - known : begin + step], nonzero, 1)
+        within, between = within + along_k, between + along_n
+        if known:
+            within -= _count_block(words[begin - 1 : begin], nonzero, -1)[0]
     columns = {
         "weight_nonzero": int(nonzero.sum(dtype=np.int64)),
         "weight_hamming_k": int(within),
         "weight_hamming_n": int(between),
     }
     return WeightTally(nonzero, columns)
+
+
+def _count_block(words: Words, nonzero: Int32, sign: int) -> tuple[int, int]:
+    """Add or take off the non-zero words of each column; return changes within rows and columns."""
+    found = np.zeros(words.shape[1], np.int32)
+    rows = _whole_lanes(words).view(np.uint64)
+    within, between = count_kernels.count_words(rows, count_kernels.FLOAT, found)
+    nonzero += sign * found
+    return int(within), int(between)
 
 
 def tally_words(words: Words, weight_nonzero: Int32, tally: Tally) -> None:

@@ -123,7 +123,9 @@ class _Watcher:
         prefix = self._phase.name.lower()
         if kind == "lm_head":
             tensor = EMBEDDING if self._checkpoint.config.tie_embeddings else LM_HEAD
-            return self._recorder.linear(f"{prefix}/lm_head", self._checkpoint.dense[tensor])
+            counter = self._recorder.linear(f"{prefix}/lm_head", self._checkpoint.dense[tensor])
+            self._checkpoint.forget()  # the network has a copy of its own
+            return counter
         row = f"{prefix}/{name.rpartition('.')[2]}"
         return self._recorder.linear(row, self._checkpoint.linears[name], layer)
 
