@@ -1,10 +1,10 @@
 """What counting costs: a traced run beside the same run alone, and one linear beside its product.
 
 The claim: exact counts of every operand add at most 15 % to running a network. Whole runs are those
-of the network that ships, 256 + 64 tokens, or of a checkpoint that is given; the linear is the largest of 2B4T, 2560 inputs and 6912
-outputs, whose weight is counted once, however often it runs. Runs alternate and the least time of
-each pass counts, so that what else the machine does stays out. Prints a table and, last, one JSON
-line.
+of the network that ships, or of a checkpoint that is given, 256 + 64 tokens; the linear is the
+largest of 2B4T, 2560 inputs and 6912 outputs. A weight is counted once, in prefill, however often
+it runs. Runs alternate and the least time of each pass counts, so that what else the machine does
+stays out. Prints a table and, last, one JSON line.
 
     python benchmarks/trace_counts.py [CHECKPOINT] [--rounds N]
 """

@@ -162,7 +162,6 @@ def test_dense_operands_are_counted_one_by_one(n: int, k: int, seed: int) -> Non
     }
 
 
-@given(m=SIZES, n=SIZES, k=SIZES, seed=SEEDS)
 @pytest.mark.parametrize("block", [1, 20, 100])
 def test_a_dense_weight_counted_in_blocks_is_counted_once(monkeypatch, block):
     words = np.random.default_rng(block).integers(0, 3, (37, 13)).astype(np.uint16)
@@ -173,6 +172,7 @@ def test_a_dense_weight_counted_in_blocks_is_counted_once(monkeypatch, block):
     np.testing.assert_array_equal(cut.nonzero, whole.nonzero)
 
 
+@given(m=SIZES, n=SIZES, k=SIZES, seed=SEEDS)
 @checked
 def test_floats_are_counted_as_the_words_they_round_to(m: int, n: int, k: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
