@@ -63,7 +63,9 @@ _WORKLOAD = _options(
     click.option(
         "--network", metavar="NAME|YAML", help="Shapes without weights; synthetic counts."
     ),
-    click.option("--checkpoint", metavar="DIR", help="A network with its weights, HF layout."),
+    click.option(
+        "--checkpoint", metavar="DIR|GGUF", help="A network with its weights: HF layout or GGUF."
+    ),
     click.option(
         "--prompt", metavar="TEXT", help="Prefill this text instead of the shipped slice."
     ),

@@ -37,7 +37,7 @@ class Request:
 
     Attributes:
         network: A network shape, whose operand counts are drawn. Excludes ``checkpoint``.
-        checkpoint: A folder with weights.
+        checkpoint: A folder with weights, or a GGUF file.
         prompt: Text to prefill; by default a held-out one.
         prefill: Prompt positions; by default 256, or the whole ``prompt``.
         decode: Decode passes; by default 64.
@@ -75,7 +75,7 @@ class Source:
     config: NetworkConfig
     workload: Workload
     seed: int
-    folder: Path | None  # of a checkpoint
+    folder: Path | None  # of a checkpoint, or its GGUF file
     tokens: np.ndarray | None  # int64 [batch, prefill], of a checkpoint
     text: Path | None
     _checkpoint: Any = field(default=None, repr=False)
@@ -175,7 +175,8 @@ def open_source(request: Request) -> Source:
 
 
 def _is_checkpoint(name: str) -> bool:
-    return locate.resolve(name, locate.NETWORKS, option="--network").is_dir()
+    path = locate.resolve(name, locate.NETWORKS, option="--network")
+    return path.is_dir() or path.suffix == ".gguf"
 
 
 def _shape_source(network: str, request: Request) -> Source:

@@ -69,8 +69,11 @@ def tally_ternary(weight: TernaryWeight) -> WeightTally:
     return WeightTally(nonzero, columns | dict(zip(names, changes, strict=True)))
 
 
-def tally_dense(words: Words) -> WeightTally:
-    """Count a second operand of 16-bit words [n, k]."""
+def tally_dense(words: Words, forget: Callable[[], None] = lambda: None) -> WeightTally:
+    """Count a second operand of 16-bit words [n, k].
+
+    ``forget`` is called after each block of rows: what was read will not be read again.
+    """
     words = _matrix(words, np.uint16)
     nonzero = np.zeros(words.shape[1], np.int32)
     within = between = 0
@@ -82,6 +85,7 @@ def tally_dense(words: Words) -> WeightTally:
         within, between = within + along_k, between + along_n
         if known:
             within -= _count_block(words[begin - 1 : begin], nonzero, -1)[0]
+        forget()
     columns = {
         "weight_nonzero": int(nonzero.sum(dtype=np.int64)),
         "weight_hamming_k": int(within),

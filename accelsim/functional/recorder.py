@@ -78,6 +78,7 @@ class Recorder:
         *,
         threads: Threads | None = None,
         prefixes: bool = False,
+        forget: Callable[[], None] = lambda: None,
     ) -> None:
         """Start from rows whose shapes are set.
 
@@ -88,7 +89,9 @@ class Recorder:
             threads: Share what is worth it.
             prefixes: Also find ``accumulator_bound`` and ``widest_prefix``, at the price of two
                 plain products for each linear.
+            forget: Called while a large weight is counted: what was read will not be read again.
         """
+        self._forget = forget
         self._rows = rows
         self._index = {name: position for position, name in enumerate(names)}
         self._layers = layers
@@ -107,7 +110,7 @@ class Recorder:
 
         def some(begin: int, end: int) -> None:
             for weight in waiting[begin:end]:
-                tallies[id(weight)] = (weight, _tally_weight(weight))
+                tallies[id(weight)] = (weight, _tally_weight(weight, self._forget))
 
         size = sum(
             w.packed.nbytes if isinstance(w, TernaryWeight) else w.stored.nbytes for w in waiting
@@ -191,7 +194,7 @@ class Recorder:
         return filled
 
 
-def _tally_weight(weight: Weight) -> WeightTally:
+def _tally_weight(weight: Weight, forget: Callable[[], None]) -> WeightTally:
     if isinstance(weight, TernaryWeight):
         return counts.tally_ternary(weight)
-    return counts.tally_dense(counts.stored_words(weight.stored))
+    return counts.tally_dense(counts.stored_words(weight.stored), forget)

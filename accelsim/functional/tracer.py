@@ -65,7 +65,9 @@ def record_network(
     shape = shape_of(network.config, name)
     form = trace_form(shape, "ternary")
     names, rows = operator_rows(shape, workload, form)
-    recorder = Recorder(rows, names, shape.layers, prefixes=prefixes)
+    recorder = Recorder(
+        rows, names, shape.layers, prefixes=prefixes, forget=network.checkpoint.forget
+    )
     watcher = _Watcher(recorder, network.checkpoint)
     recorder.count_weights(network.checkpoint.linears.values())
     generate(
@@ -123,9 +125,7 @@ class _Watcher:
         prefix = self._phase.name.lower()
         if kind == "lm_head":
             tensor = EMBEDDING if self._checkpoint.config.tie_embeddings else LM_HEAD
-            counter = self._recorder.linear(f"{prefix}/lm_head", self._checkpoint.dense[tensor])
-            self._checkpoint.forget()  # the network has a copy of its own
-            return counter
+            return self._recorder.linear(f"{prefix}/lm_head", self._checkpoint.dense[tensor])
         row = f"{prefix}/{name.rpartition('.')[2]}"
         return self._recorder.linear(row, self._checkpoint.linears[name], layer)
 
