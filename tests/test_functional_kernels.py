@@ -91,7 +91,10 @@ def test_int32_holds_the_sums_of_the_most_inputs_and_more_are_refused():
 def test_many_rows_of_codes_meet_the_weights_in_more_than_one_pass(path):
     rng = np.random.default_rng(0)
     codes = rng.integers(-128, 128, (70, 2560)).astype(np.int8)
-    assert ternary_kernels.tokens_at_once(ternary_kernels.arrange(codes, PATHS[path])) < 70
+    assert (
+        ternary_kernels.tokens_at_once(ternary_kernels.arrange(codes, PATHS[path]), PATHS[path])
+        < 70
+    )
     weights = rng.integers(-1, 2, (9, 2560))
     ours = operators.ternary_gemm(codes, packed_rows(weights), 9, ONE, path)
     np.testing.assert_array_equal(ours, codes.astype(np.int64) @ weights.T)

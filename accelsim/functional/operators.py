@@ -91,16 +91,15 @@ def ternary_gemm(
     if k < way.step:
         codes, packed = (_pad_inputs(array, way.step) for array in (codes, packed))
     arranged = ternary_kernels.arrange(codes, way)
-    code_sums = codes.sum(axis=1, dtype=np.int32)
-    block = ternary_kernels.tokens_at_once(arranged)
+    block = ternary_kernels.tokens_at_once(arranged, way)
     # Read-only and no subclass, whatever came in: for numba a mapped file is then no other type.
     weights = np.asarray(packed).view()
     weights.flags.writeable = False
 
     def part(rows: slice, begin: int, end: int) -> None:
         ternary_kernels.ternary_rows(
+            codes[rows],
             arranged[rows],
-            code_sums[rows],
             weights[begin:end],
             begin,
             quarter,

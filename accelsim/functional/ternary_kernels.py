@@ -22,6 +22,7 @@ the step before meet a code of zero, as `arrange` writes them.
 
 from __future__ import annotations
 
+import functools
 import platform
 from typing import Any, NamedTuple, TypeAlias
 
@@ -76,28 +77,30 @@ PATHS = {
 }
 
 
-def usable_paths() -> list[str]:
+@functools.cache
+def usable_paths() -> tuple[str, ...]:
     """Return the names of `PATHS` that kernels compiled here may take, fastest first."""
-    return [name for name, path in PATHS.items() if not path.feature or cpu_has(path.feature)]
+    return tuple(name for name, path in PATHS.items() if not path.feature or cpu_has(path.feature))
 
 
 def arrange(codes: I8, path: Path) -> NDArray[Any]:
     """Return codes int8 [m, k] as the steps of a path read them, one row each, C-contiguous."""
     m, k = codes.shape
     steps = -(-k // path.step)
-    spread = np.zeros((m, steps, path.step), np.int8)
-    whole = (steps - 1) * path.step
-    spread[:, :-1] = codes[:, :whole].reshape(m, steps - 1, path.step)
-    spread[:, -1, path.step - (k - whole) :] = codes[:, whole:]
+    spread = codes
+    if k % path.step:
+        spread = np.zeros((m, steps, path.step), np.int8)
+        whole = (steps - 1) * path.step
+        spread[:, :-1] = codes[:, :whole].reshape(m, steps - 1, path.step)
+        spread[:, -1, path.step - (k - whole) :] = codes[:, whole:]
     if path.codes != np.int16:
         return spread.reshape(m, -1).view(path.codes)
     pairs = spread.reshape(m, steps, path.step // 2, 2).transpose(0, 1, 3, 2)
     return pairs.astype(np.int16, order="C").reshape(m, -1)
 
 
-def tokens_at_once(arranged: NDArray[Any]) -> int:
+def tokens_at_once(arranged: NDArray[Any], path: Path) -> int:
     """Return how many rows of arranged codes should meet the weights in one pass over them."""
-    path = _path_of(arranged.dtype)
     width: int = arranged.shape[1] * arranged.itemsize
     return max(_CODE_BYTES // width // path.tokens, 1) * path.tokens
 
@@ -327,8 +330,8 @@ _multiply_pair = _intrinsic(False)
 
 @kernel
 def ternary_rows(
-    codes: NDArray[Any],
-    code_sums: I32,
+    codes: I8,
+    arranged: NDArray[Any],
     packed: U8,
     first: int,
     quarter: int,
@@ -336,21 +339,28 @@ def ternary_rows(
     block: int,
     accumulators: I32,
 ) -> None:
-    """Add up codes [m, *] as `arrange` returns them against packed rows uint8 [r, k], exactly.
+    """Add up codes int8 [m, k] against packed rows uint8 [r, k], exactly.
 
-    code_sums int32 [m] are sums of the codes; packed row r yields columns first + r, and quarter,
-    2 * quarter, 3 * quarter further, of accumulators int32 [m, n] where it has them. tokens:
-    `Path.tokens`; block: rows of codes in one pass over the weights. k is one step at least.
+    arranged [m, *] are the same codes as `arrange` returns them. Packed row r yields columns
+    first + r, and quarter, 2 * quarter, 3 * quarter further, of accumulators int32 [m, n] where it
+    has them. tokens: `Path.tokens`; block: rows of codes in one pass over the weights. k is one
+    step at least.
     """
     m, n = accumulators.shape
     rows = packed.shape[0]
     sums = np.empty((max(tokens, 2), 4), np.int32)
+    code_sums = np.empty(m, np.int32)
+    for i in range(m):
+        total = np.int32(0)
+        for t in range(codes.shape[1]):
+            total = np.int32(total + np.int32(codes[i, t]))
+        code_sums[i] = total
     for begin in range(0, m, block):
         end = min(begin + block, m)
         grouped = begin + (end - begin) // tokens * tokens if tokens > 1 else begin
         for r in range(rows):
             for i in range(begin, grouped, tokens):
-                _multiply_many(codes, i, packed, r, r, sums)
+                _multiply_many(arranged, i, packed, r, r, sums)
                 for t in range(tokens):
                     for field in range(4):
                         column = first + r + field * quarter
@@ -359,7 +369,7 @@ def ternary_rows(
         for r in range(0, rows, 2):
             count = min(2, rows - r)
             for i in range(grouped, end):
-                _multiply_pair(codes, i, packed, r, r + count - 1, sums)
+                _multiply_pair(arranged, i, packed, r, r + count - 1, sums)
                 for t in range(count):
                     for field in range(4):
                         column = first + r + t + field * quarter
