@@ -23,7 +23,6 @@ import numpy as np
 from accelsim.functional import count_kernels, counts, operators
 from accelsim.functional.checkpoint import TernaryWeight, read_checkpoint
 from accelsim.functional.generate import generate
-from accelsim.functional.linear import build_linear
 from accelsim.functional.network import Network
 from accelsim.functional.threads import Threads
 from accelsim.functional.tracer import trace_network
@@ -91,9 +90,8 @@ def linear(m: int, name: str) -> dict[str, float]:
     packed = rng.choice(np.array([0, 1, 2, 4, 5, 6, 8, 9, 10], np.uint8), (OUTPUTS // 4, INPUTS))
     packed |= packed[::-1] << 4
     weight = TernaryWeight(packed, np.float32(1), OUTPUTS)
-    built: Any = build_linear("linear", weight, True, threads)
     codes = rng.integers(-127, 128, (m, INPUTS), dtype=np.int8)
-    sums = operators.ternary_gemm(codes, built.packed, OUTPUTS, threads)
+    sums = operators.ternary_gemm(codes, packed, OUTPUTS, threads)
     fixed = counts.tally_ternary(weight)
     tally = np.zeros(count_kernels.TALLY, np.int64)
 
@@ -101,7 +99,7 @@ def linear(m: int, name: str) -> dict[str, float]:
 
     (product,), (counted,), (once,) = least(
         ROUNDS,
-        lambda: [seconds(lambda: operators.ternary_gemm(codes, built.packed, OUTPUTS, threads))],
+        lambda: [seconds(lambda: operators.ternary_gemm(codes, packed, OUTPUTS, threads))],
         lambda: [seconds(lambda: count(codes.copy(), sums))],  # a copy was not counted before
         lambda: [seconds(lambda: counts.tally_ternary(weight))],
     )

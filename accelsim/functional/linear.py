@@ -18,22 +18,24 @@ from accelsim.functional.threads import Threads
 Report = Callable[[str, NDArray[Any], NDArray[Any]], None]
 
 
+# The int32 sums [m, outputs] of int8 codes [m, k] and the weights of one linear.
+Product = Callable[[NDArray[np.int8]], NDArray[np.int32]]
+
+
 @dataclass(frozen=True)
 class TernaryLinear:
     """y = dequantise(codes @ weights.T).
 
     Attributes:
         name: The checkpoint's name without ``.weight``.
-        packed: uint8 [outputs / 4 rounded up, inputs] as in `TernaryWeight`; no copy.
-        outputs: Rows of the weight matrix.
+        product: Multiplies codes by the weights, exactly or as narrow hardware would.
         scale: Weight scale.
         multiplies: Whether the scale multiplies or divides.
         threads: For the kernels.
     """
 
     name: str
-    packed: NDArray[np.uint8]
-    outputs: int
+    product: Product
     scale: np.float32
     multiplies: bool
     threads: Threads
@@ -44,12 +46,10 @@ class TernaryLinear:
 
     def __call__(self, x: Quantised, report: Report | None = None) -> Floats:
         """Return float32 [m, outputs]."""
-        accumulators = operators.ternary_gemm(x.codes, self.packed, self.outputs, self.threads)
+        sums = self.product(x.codes)
         if report is not None:
-            report(self.name, x.codes, accumulators)
-        return operators.dequantise(
-            accumulators, x.scales, self.scale, self.multiplies, self.threads
-        )
+            report(self.name, x.codes, sums)
+        return operators.dequantise(sums, x.scales, self.scale, self.multiplies, self.threads)
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,13 @@ def build_linear(
 ) -> TernaryLinear | DenseLinear:
     """Wrap ternary weights as they lie; copy dense ones into the layout their kernel wants."""
     if isinstance(weight, TernaryWeight):
-        outputs = weight.shape[0]
-        return TernaryLinear(name, weight.packed, outputs, weight.scale, multiplies, threads)
+        product = exact_product(weight, threads)
+        return TernaryLinear(name, product, weight.scale, multiplies, threads)
     laid = operators.panels(weight.stored)
     return DenseLinear(name, laid, weight.shape[0], threads)
+
+
+def exact_product(weight: TernaryWeight, threads: Threads) -> Product:
+    """Return what multiplies codes by weights as they lie, without a copy of them."""
+    packed, outputs = weight.packed, weight.outputs
+    return lambda codes: operators.ternary_gemm(codes, packed, outputs, threads)

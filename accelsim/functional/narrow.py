@@ -22,7 +22,6 @@ Embedding, norms, attention and lm_head stay exact.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -30,15 +29,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.errors import UserError
-from accelsim.functional import narrow_kernels, operators
+from accelsim.functional import narrow_kernels
 from accelsim.functional.checkpoint import DenseWeight, TernaryWeight
 from accelsim.functional.linear import (
     Linear,
     LinearBuilder,
+    Product,
     Report,
+    TernaryLinear,
     build_linear,
+    exact_product,
 )
-from accelsim.functional.operators import Floats, Quantised
+from accelsim.functional.operators import Floats
 from accelsim.functional.threads import Threads
 
 MIN_BITS, MAX_BITS = 2, 32
@@ -50,8 +52,6 @@ _SIZED, _PLAIN = ("wrap", "saturate"), ("exact", "i2_s", "q8_k")
 ALLOWED = f"allowed: exact, wrap:BITS, saturate:BITS ({MIN_BITS} to {MAX_BITS}), i2_s, q8_k"
 
 Sums = NDArray[np.int32]
-# Int8 codes [m, k] -> int32 sums [m, outputs].
-Product = Callable[[NDArray[np.int8]], Sums]
 
 
 @dataclass(frozen=True)
@@ -89,36 +89,6 @@ def parse_arithmetic(name: str, *, file: object = None) -> Arithmetic:
         if MIN_BITS <= bits <= MAX_BITS:
             return Arithmetic(kind, bits)
     raise UserError("no arithmetic of this name", file=file, value=name, allowed=ALLOWED)
-
-
-@dataclass(frozen=True)
-class NarrowLinear:
-    """y = dequantise(sums), the codes as the exact network's, the sums as narrow hardware's.
-
-    Attributes:
-        name: The checkpoint's name without ``.weight``.
-        product: What the hardware computes.
-        scale: Weight scale.
-        multiplies: Whether the scale multiplies or divides.
-        threads: For the kernels.
-    """
-
-    name: str
-    product: Product
-    scale: np.float32
-    multiplies: bool
-    threads: Threads
-
-    def enter(self, x: Floats) -> Quantised:
-        """Return x [m, k] as int8 codes and scales."""
-        return operators.quantise(x, self.threads)
-
-    def __call__(self, x: Quantised, report: Report | None = None) -> Floats:
-        """Return float32 [m, outputs]."""
-        sums = self.product(x.codes)
-        if report is not None:
-            report(self.name, x.codes, sums)
-        return operators.dequantise(sums, x.scales, self.scale, self.multiplies, self.threads)
 
 
 class Blocks(NamedTuple):
@@ -193,7 +163,7 @@ def emulating(arithmetic: Arithmetic) -> LinearBuilder:
             rounded = np.float32(np.float16(scale))
             return BlockLinear(name, weight.packed, weight.shape[0], rounded, threads)
         product = _product(name, weight, arithmetic, threads)
-        return NarrowLinear(name, product, weight.scale, multiplies, threads)
+        return TernaryLinear(name, product, weight.scale, multiplies, threads)
 
     return build
 
@@ -218,8 +188,8 @@ def _product(name: str, weight: TernaryWeight, arithmetic: Arithmetic, threads: 
     assert bits is not None
     if arithmetic.kind == "saturate":
         return lambda codes: saturating_sums(codes, weight, bits, threads)
-    packed, outputs = weight.packed, weight.outputs
-    return lambda codes: wrapped(operators.ternary_gemm(codes, packed, outputs, threads), bits)
+    exact = exact_product(weight, threads)
+    return lambda codes: wrapped(exact(codes), bits)
 
 
 def wrapped(sums: Sums, bits: int) -> Sums:

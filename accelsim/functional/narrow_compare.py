@@ -17,10 +17,9 @@ from accelsim.errors import UserError
 from accelsim.functional import narrow_kernels
 from accelsim.functional.checkpoint import Checkpoint, DenseWeight, TernaryWeight
 from accelsim.functional.generate import Sampling, generate
-from accelsim.functional.linear import Linear, Report, build_linear
+from accelsim.functional.linear import Linear, Report, TernaryLinear, build_linear
 from accelsim.functional.narrow import (
     Arithmetic,
-    NarrowLinear,
     emulating,
     prefix_range,
     signed_bits,
@@ -111,7 +110,7 @@ class WatchedLinear:
         codes, sums, _, narrow_sums = kept
         if report is not None:
             report(self.name, codes, sums)
-        same_codes = isinstance(self.narrow, NarrowLinear)
+        same_codes = isinstance(self.narrow, TernaryLinear)
         changed = narrow_sums != sums if same_codes else narrow_y != y
         power, error = narrow_kernels.squares(y, narrow_y)
         prefixes = prefix_range(codes, self.weight, self.threads)
