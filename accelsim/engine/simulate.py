@@ -223,12 +223,17 @@ def _notes(trace: Trace, config: DesignConfig, technology: Technology) -> list[s
     pe, accumulator = unit_pe(config, ARRAY), config.array.accumulator
     if pe is not None and not pe.float_sum and accumulator.bits < sum_bits(trace):
         # Where a saturating sum stops depends on the order of additions, see docs/narrow.md.
-        other_order = accumulator.overflow == "saturate" and config.array.dataflow != "os"
+        one_by_one = config.array.dataflow == "os" and config.array.organisation == "systolic"
+        other_order = accumulator.overflow == "saturate" and not one_by_one
         notes.append(
             f"sums may need {sum_bits(trace)} bits and {accumulator.overflow} at "
             f"{accumulator.bits}, which is priced, not computed: see `accelsim infer CHECKPOINT "
             f"--text FILE --emulate {accumulator.overflow}:{accumulator.bits}`"
-            + (", which adds in the order of an output-stationary array" if other_order else "")
+            + (
+                ", which adds in the order of an output-stationary systolic array"
+                if other_order
+                else ""
+            )
         )
     pes = [pe.name for pe in (unit_pe(config, ARRAY), unit_pe(config, MAC)) if pe is not None]
     unknown = [name for name in dict.fromkeys(pes) if technology.find(f"pe.{name}.delay") is None]
