@@ -366,12 +366,13 @@ def ternary_rows(
                         column = first + r + field * quarter
                         if column < n:
                             accumulators[i + t, column] = sums[t, field] - code_sums[i + t]
-        for r in range(0, rows, 2):
-            count = min(2, rows - r)
+        half = (rows + 1) // 2
+        for r in range(half):
+            other = min(r + half, rows - 1)
             for i in range(grouped, end):
-                _multiply_pair(arranged, i, packed, r, r + count - 1, sums)
-                for t in range(count):
+                _multiply_pair(arranged, i, packed, r, other, sums)
+                for t, row in enumerate((r, other)):
                     for field in range(4):
-                        column = first + r + t + field * quarter
+                        column = first + row + field * quarter
                         if column < n:
                             accumulators[i, column] = sums[t, field] - code_sums[i]
