@@ -40,7 +40,7 @@ from accelsim.kernels import cpu_has, kernel
 # additions may wrap, which their like undo.
 MOST_INPUTS = 1 << 24
 FIELDS = 4
-_PREFETCH_BYTES = 8192
+_PREFETCH_BYTES = 4096
 # Codes of so many bytes stay near while weights pass by, which they then do a few times only.
 _CODE_BYTES = 1 << 16
 _BYTE, _WORD, _INT, _LONG = (ir.IntType(bits) for bits in (8, 16, 32, 64))
