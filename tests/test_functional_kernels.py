@@ -440,8 +440,8 @@ def test_operators_refuse_what_a_kernel_was_not_written_for():
         operators.quantise(x, ONE, operators.Norm(np.zeros(7, F32), F32(1e-5)))
     with pytest.raises(ValueError, match="packed is"):
         operators.TernaryMatrix(np.zeros((2, 9), np.uint8), 9)
+    matrix = operators.TernaryMatrix(np.zeros((2, 9), np.uint8), 8)
     with pytest.raises(ValueError, match="codes is"):
-        matrix = operators.TernaryMatrix(np.zeros((2, 9), np.uint8), 8)
         matrix.multiply(np.zeros((1, 8), np.int8), ONE)
     blocks = np.zeros((1, 1, 1, 8 * 64), F32), np.zeros((1, 1, 1, 64 * 64), F32)
     with pytest.raises(ValueError, match="do not fit"):

@@ -78,6 +78,7 @@ class Network:
     Attributes:
         config: The network's shape.
         checkpoint: Where the weights came from.
+        threads: They share the work.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class Network:
         """
         self.config = config = checkpoint.config
         self.checkpoint = checkpoint
-        self._threads = Threads(threads)
+        self.threads = Threads(threads)
         self._build = build
         self._layers = [self._build_layer(checkpoint, i) for i in range(config.layers)]
         self._final_norm = self._build_norm(checkpoint.dense[FINAL_NORM])
@@ -160,8 +161,8 @@ class Network:
         q = layer.q(x, report)  # [M, N * D]
         k = layer.k(x, report)  # [M, K * D]
         v = layer.v(x, report)  # [M, K * D]
-        operators.rotate(q, positions, self._cosines, self._sines, self._threads)
-        operators.rotate(k, positions, self._cosines, self._sines, self._threads)
+        operators.rotate(q, positions, self._cosines, self._sines, self.threads)
+        operators.rotate(k, positions, self._cosines, self._sines, self.threads)
         cache.append(number, k, v)
         q = q.reshape(cache.batch, -1, q.shape[1])  # [B, P, N * D]
         a = self._attend(number, q, k, v, cache, observer)  # [B, P, N * D]
@@ -181,7 +182,7 @@ class Network:
         end = cache.length + count
         keys, values = cache.keys[number], cache.values[number]
         kept = None if observer is None else np.zeros((batch, heads, count, end), np.float32)
-        a = operators.attend(q, keys, values, cache.length, heads, self._threads, kept)
+        a = operators.attend(q, keys, values, cache.length, heads, self.threads, kept)
         if observer is not None and kept is not None:
             name = f"model.layers.{number}.self_attn"
             k, v = k.reshape(batch, count, -1), v.reshape(batch, count, -1)  # [B, P, K * D]
@@ -195,7 +196,7 @@ class Network:
         x: Any = layer.gate.enter(h, layer.post_norm)  # [M, H]
         gate = layer.gate(x, report)  # [M, F]
         up = layer.up(x, report)  # [M, F]
-        y = operators.gated(self.config.activation, gate, up, self._threads)  # [M, F]
+        y = operators.gated(self.config.activation, gate, up, self.threads)  # [M, F]
         x = layer.down.enter(y, layer.ffn_norm)  # [M, F]
         return layer.down(x, report)  # [M, H]
 
@@ -234,7 +235,7 @@ class Network:
 
         def linear(name: str) -> Linear:
             weight = checkpoint.linears[prefix + name]
-            return self._build(prefix + name, weight, multiplies, self._threads)
+            return self._build(prefix + name, weight, multiplies, self.threads)
 
         norms = {
             name: self._build_norm(checkpoint.dense[f"{prefix}{name}.weight"])
@@ -264,7 +265,7 @@ class Network:
         if not tied:
             laid = operators.panels(checkpoint.dense[LM_HEAD].stored, checkpoint.forget)
         name = (EMBEDDING if tied else LM_HEAD).removesuffix(".weight")
-        return DenseLinear(name, laid, checkpoint.config.vocab_size, self._threads)
+        return DenseLinear(name, laid, checkpoint.config.vocab_size, self.threads)
 
 
 def _reporter(observer: Observer | None, layer: int, kind: str = "gemm") -> Report | None:
