@@ -366,6 +366,7 @@ def ternary_rows(
                         column = first + r + field * quarter
                         if column < n:
                             accumulators[i + t, column] = sums[t, field] - code_sums[i + t]
+        # Memory that is read in two places comes faster.
         half = (rows + 1) // 2
         for r in range(half):
             other = min(r + half, rows - 1)
