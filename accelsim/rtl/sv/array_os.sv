@@ -82,11 +82,18 @@ module array_os #(
 
     for (i = 0; i < ROWS; i = i + 1) begin : g_row
       for (j = 0; j < COLS; j = j + 1) begin : g_col
-        logic [A-1:0] a_in, a;
-        logic [W-1:0] w_in, w;
-        logic [INDEX+3:0] op_in, op_here;
+        // verilator lint_off UNUSEDSIGNAL
+        // What leaves at the last row or column ends there; only the last row's capture counts.
+        logic [A-1:0] a;
+        logic [W-1:0] w;
+        logic [INDEX+3:0] op_here;
+        logic a_valid, w_valid, captures;
+        // verilator lint_on UNUSEDSIGNAL
+        logic [A-1:0] a_in;
+        logic [W-1:0] w_in;
+        logic [INDEX+3:0] op_in;
         logic [ACC-1:0] above, word;
-        logic a_valid_in, a_valid, w_valid_in, w_valid, captures;
+        logic a_valid_in, w_valid_in;
         if (j == 0) begin : g_edge
           assign a_in = g_west[i].a;
           assign a_valid_in = g_west[i].a_valid;
