@@ -61,8 +61,7 @@ module control_os #(
   logic running, reducing, beginning, wrapped;  // wrapped: every accumulator has been started
   logic [SIZE-1:0] k_left;
   logic [INDEX-1:0] index;
-  logic [COUNT-1:0] pause, spacing;  // cycles until the next operation, the next fold
-  logic [COUNT-1:0] next_pause;
+  logic [COUNT-1:0] pause, next_pause;  // cycles until the next operation
   logic may_begin, issue, last_step, last_index, capture, fold_ends;
   logic [SIZE-1:0] rows_left, cols_left;
   logic new_row_tile, last_fold;
@@ -248,6 +247,7 @@ module control_os #(
   // ---- When the next fold may begin.
   generate
     if (OVERLAP != 0) begin : g_overlap
+      logic [COUNT-1:0] spacing;  // cycles until the drain of a next fold finds its way free
       assign may_begin = spacing == '0;
       always_ff @(posedge clk)
         if (rst || start) spacing <= '0;
@@ -255,7 +255,6 @@ module control_os #(
         else if (spacing != '0) spacing <= spacing - COUNT'(1);
     end else begin : g_drained
       logic draining;
-      assign spacing   = '0;
       assign may_begin = !draining || tile_written;
       always_ff @(posedge clk)
         if (rst || start) draining <= 1'b0;
