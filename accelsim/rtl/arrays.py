@@ -50,8 +50,7 @@ KINDS = {
 }
 OVERFLOWS = {"wrap": 0, "saturate": 1}
 DEPTHS = (1 << 12, 1 << 16, 1 << 20)  # of the SRAMs; another depth is another build
-CHUNK = 2048  # cycles replayed at once
-PATIENCE = 1 << 26  # cycles after which an array is taken to hang
+SHORTEST_CHUNK, LONGEST_CHUNK = 128, 4096  # cycles replayed at once
 
 
 @dataclass(frozen=True)
@@ -160,11 +159,16 @@ class Bench:
     ) -> None:
         self._registers.close()
 
-    def gemm(self, activations: npt.NDArray[np.int64], weights: npt.NDArray[np.int64]) -> RtlRun:
+    def gemm(
+        self,
+        activations: npt.NDArray[np.int64],
+        weights: npt.NDArray[np.int64],
+        patience: int,
+    ) -> RtlRun:
         """Run activations [m, k] times weights [k, n]: integers, or the bits of floats.
 
         Raises:
-            UserError: The array hangs.
+            UserError: It takes more than about ``patience`` cycles.
         """
         (m, k), n = activations.shape, weights.shape[1]
         quiet = {"start": 0, "m": m, "k": k, "n": n}
@@ -174,11 +178,13 @@ class Bench:
             self._fresh = False
         self._run(1, quiet | {"start": 1})
         chunks: list[Outputs] = []
-        for _ in range(0, PATIENCE, CHUNK):
-            chunks.append(self._run(CHUNK, quiet))
+        cycles, chunk = 0, SHORTEST_CHUNK
+        while cycles < patience:
+            chunks.append(self._run(chunk, quiet))
             if not chunks[-1]["busy"][-1]:
                 return self._collect(chunks, m, n)
-        raise UserError("the array does not finish", key="rtl", value=(m, k, n))
+            cycles, chunk = cycles + chunk, min(2 * chunk, LONGEST_CHUNK)
+        raise UserError("the array does not finish", key="rtl", value=f"{cycles} cycles")
 
     def _load(
         self,

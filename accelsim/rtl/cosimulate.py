@@ -22,6 +22,7 @@ Shape = tuple[int, int, int]
 
 LARGEST_ARRAY = 4096  # multipliers or adders; a build of more takes longer than anyone waits
 DEFAULT_CASES, MOST_CASES = 6, 10_000
+PATIENCE = 1000  # cycles; past these and twice the engine's an array is taken to hang
 # Seconds of a build, measured: a little for any, and so much per PE of a systolic array or lane.
 _BUILD_SECONDS, _PE_SECONDS, _LANE_SECONDS = 2.0, 0.04, 0.012
 
@@ -170,7 +171,8 @@ def _rows(
         for number, product in enumerate(products):
             m, k, n = product.shape
             progress(f"simulating {m} x {k} x {n}, {number + 1} of {len(products)}")
-            run = bench.gemm(product.activations, product.weights)
+            engine = int(cycles_of_gemms(timing, np.array([product.shape], np.int64))[0, -1])
+            run = bench.gemm(product.activations, product.weights, patience=2 * engine + PATIENCE)
             exact = integer_sums(
                 timing,
                 product.activations,
@@ -178,7 +180,6 @@ def _rows(
                 array.accumulator_bits,
                 array.overflow == "saturate",
             )
-            engine = int(cycles_of_gemms(timing, np.array([product.shape], np.int64))[0, -1])
             yield {
                 "operands": product.name,
                 "m": m,

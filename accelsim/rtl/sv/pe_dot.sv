@@ -32,6 +32,9 @@ module pe_dot #(
     output logic [    ACC-1:0] word,
     output logic               captured
 );
+  // Keeps the build of large arrays short.
+  /*verilator no_inline_module*/
+
   logic [LANES*A-1:0] a;
   logic [LANES*W-1:0] w;
   logic [LANES-1:0] valid;

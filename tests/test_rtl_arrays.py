@@ -1,0 +1,289 @@
+"""Arrays in SystemVerilog: every sum and every cycle, against exact models and the closed form.
+
+The SRAM ports of an array are compared with the referee's cycle by cycle, too. ``--rtl-full`` adds a
+campaign of some hundred random GEMMs on random arrays up to 16 x 16.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from referee import simulate
+from rtl_needed import need_simulator
+
+from accelsim.engine.timing import ArrayTiming, Organisation, accesses_of_gemms, cycles_of_gemms
+from accelsim.errors import UserError
+from accelsim.rtl.array_sums import integer_sums
+from accelsim.rtl.arrays import KINDS, Bench, RtlArray, RtlRun
+from accelsim.rtl.circuit import Circuit, build, lint
+from accelsim.rtl.cosimulate import cut
+from accelsim.rtl.sources import SV_FOLDER
+
+need_simulator()
+
+OS, WS, IS, DOT = Organisation
+Shape = tuple[int, int, int]
+WEIGHTS = {"ternary_add": (-1, 1), "int8_mac": (-128, 127), "int8_int4_mac": (-8, 7)}
+
+
+def array(
+    organisation: Organisation,
+    rows: int,
+    cols: int,
+    *,
+    pe: str = "ternary_add",
+    bits: int = 32,
+    overflow: str = "wrap",
+    **timing: int,
+) -> RtlArray:
+    return RtlArray(ArrayTiming(organisation, rows, cols, **timing), pe, bits, overflow)
+
+
+ARRAYS = [
+    array(OS, 1, 1),
+    array(OS, 2, 3, overlap=False),
+    array(OS, 4, 5, latency=3, pe="int8_mac", bits=18, overflow="saturate"),
+    array(OS, 3, 2, latency=2, interleave=True, bits=10),
+    array(OS, 5, 4, latency=3, interval=2, interleave=True, overlap=False, pe="int8_int4_mac"),
+    array(OS, 2, 4, interval=2, interleave=True, bits=9, overflow="saturate"),
+    array(WS, 1, 1),
+    array(WS, 4, 3),
+    array(WS, 1, 3, latency=3),
+    array(WS, 3, 4, overlap=False, interval=2, bits=9, overflow="saturate"),
+    array(WS, 5, 4, latency=2, interval=2, pe="int8_mac"),
+    array(WS, 2, 3, latency=3, overlap=False, bits=12),
+    array(IS, 3, 2, pe="int8_mac", bits=17, overflow="saturate"),
+    array(IS, 2, 5, latency=2),
+    array(IS, 4, 1, overlap=False, pe="int8_int4_mac"),
+    array(IS, 1, 2, latency=2, interval=2, bits=10, overflow="saturate"),
+    array(DOT, 2, 3, lanes=4),
+    array(DOT, 3, 2, lanes=5, latency=3, interleave=True, bits=11, overflow="saturate"),
+    array(DOT, 1, 4, latency=2, interval=2, overlap=False),
+    array(DOT, 4, 1, lanes=3, overlap=False, pe="int8_mac"),
+    array(DOT, 2, 2, lanes=8, latency=2, interleave=True, pe="int8_int4_mac", bits=16),
+]
+
+
+def label(built: RtlArray) -> str:
+    timing = built.timing
+    flags = "i" * timing.interleave + "o" * timing.overlap
+    size = f"{timing.rows}x{timing.cols}x{timing.lanes}"
+    return f"{timing.organisation.name}-{size}-L{timing.latency}-II{timing.interval}-{flags}"
+
+
+def operands(pe: str, shape: Shape, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    m, k, n = shape
+    low, high = WEIGHTS[pe]
+    return rng.integers(-128, 128, (m, k)), rng.integers(low, high + 1, (k, n))
+
+
+def shapes_around(built: RtlArray, count: int, rng: np.random.Generator) -> list[Shape]:
+    """From 1 to past the array each way, the smallest and one token first."""
+    timing = built.timing
+    upper = (
+        2 * timing.rows + 3,
+        max(2 * timing.rows + 3, 5 * timing.lanes, 14),
+        2 * timing.cols + 3,
+    )
+    edges = [(1, 1, 1), (1, upper[1], timing.cols + 1), (timing.rows + 1, upper[1], timing.cols)]
+    return edges + [tuple(int(rng.integers(1, u + 1)) for u in upper) for _ in range(count)]
+
+
+def closed_form(built: RtlArray, shape: Shape) -> int:
+    return int(cycles_of_gemms(built.timing, np.array([shape], dtype=np.int64))[0, -1])
+
+
+def run(built: RtlArray, bench: Bench, activations: np.ndarray, weights: np.ndarray) -> RtlRun:
+    shape = (*activations.shape, weights.shape[1])
+    return bench.gemm(activations, weights, patience=2 * closed_form(built, shape) + 200)
+
+
+def assert_exact(
+    built: RtlArray, bench: Bench, activations: np.ndarray, weights: np.ndarray
+) -> None:
+    shape = (*activations.shape, weights.shape[1])
+    seen = run(built, bench, activations, weights)
+    saturate = built.overflow == "saturate"
+    exact = integer_sums(built.timing, activations, weights, built.accumulator_bits, saturate)
+    np.testing.assert_array_equal(seen.sums, exact)
+    assert seen.cycles == closed_form(built, shape)
+    accesses = accesses_of_gemms(built.timing, np.array([shape], dtype=np.int64))[0]
+    assert seen.elements_written == accesses[2]
+
+
+@pytest.mark.parametrize("built", ARRAYS, ids=label)
+def test_cycles_and_sums_are_those_of_the_page(built: RtlArray) -> None:
+    circuit = built.build()
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        with Bench(built, circuit, seed) as bench:
+            for shape in shapes_around(built, 6, rng):
+                assert_exact(built, bench, *operands(built.pe, shape, rng))
+
+
+@pytest.mark.parametrize("built", ARRAYS, ids=label)
+def test_the_srams_are_read_and_written_in_the_cycles_of_the_referee(built: RtlArray) -> None:
+    rng = np.random.default_rng(5)
+    with Bench(built, built.build(), 5) as bench:
+        for shape in shapes_around(built, 2, rng):
+            activations, weights = operands(built.pe, shape, rng)
+            table = simulate(built.timing, activations, weights).table
+            seen = run(built, bench, activations, weights)
+            streams = "load" if built.timing.organisation in (WS, IS) else "read"
+            for place, cycles in (
+                ("read", seen.west),
+                (streams, seen.north),
+                ("write", seen.writes),
+            ):
+                assert cycles.tolist() == [c for c in sorted(table) if place in table[c]], place
+
+
+def test_a_gemm_larger_than_any_tile_is_exact() -> None:
+    built = array(WS, 4, 3)
+    rng = np.random.default_rng(0)
+    with Bench(built, built.build()) as bench:
+        assert_exact(built, bench, *operands(built.pe, (40, 90, 20), rng))
+
+
+def test_an_sram_that_shows_old_words_would_need_a_longer_turnaround() -> None:
+    """The page asks for write-first output SRAMs: where folds are L + 1 cycles apart it matters."""
+    built = array(WS, 1, 3, latency=3)
+    circuit = build("bench", built.parameters | {"WRITE_FIRST": 0})
+    rng = np.random.default_rng(0)
+    activations, weights = operands(built.pe, (1, 4, 3), rng)
+    with Bench(built, circuit) as bench:
+        seen = run(built, bench, activations, weights)
+    assert not np.array_equal(seen.sums, activations @ weights)
+
+
+@pytest.mark.parametrize("built", ARRAYS, ids=label)
+def test_verilator_has_no_complaint(built: RtlArray) -> None:
+    assert lint("gemm", {k: v for k, v in built.parameters.items() if k != "DEPTH"}) == ""
+
+
+@pytest.mark.parametrize("built", [ARRAYS[3], ARRAYS[7], ARRAYS[13], ARRAYS[17]], ids=label)
+def test_yosys_reads_the_same_hardware(built: RtlArray) -> None:
+    need_simulator("cxxrtl")
+    rng = np.random.default_rng(1)
+    with Bench(built, built.build(backend="cxxrtl")) as bench:
+        for shape in shapes_around(built, 2, rng):
+            assert_exact(built, bench, *operands(built.pe, shape, rng))
+
+
+# A file, what stands there once, what stands there in the mutant, an array that must show it.
+MUTANTS = {
+    "os accumulates in every cycle": (
+        "pe_os",
+        "op[0] & a_valid & w_valid",
+        "1'b1",
+        array(OS, 2, 3, interval=2),
+    ),
+    "ws adds rows that are not in use": ("pe_held", ".step(x_valid)", ".step(1'b1)", ARRAYS[7]),
+    "dot adds lanes that are not in use": (
+        "pe_dot",
+        ".valid(valid)",
+        ".valid({LANES{1'b1}})",
+        ARRAYS[16],
+    ),
+    "swap one cycle late": (
+        "pe_held",
+        "if (swap_in) held <= shadow",
+        "if (swap) held <= shadow",
+        ARRAYS[7],
+    ),
+    "swap in step one cycle late": (
+        "pe_held",
+        "if (swap_in) held <= h_in",
+        "if (swap) held <= h_in",
+        ARRAYS[13],
+    ),
+    "shadow does not wait": ("pe_held", "(!waiting || swap_in)", "1'b1", ARRAYS[7]),
+    "shadow waits for ever": ("pe_held", "waiting && !swap_in", "waiting", ARRAYS[7]),
+    "weight chain one register too long": (
+        "pe_held",
+        ".DEPTH(LATENCY - 1)",
+        ".DEPTH(LATENCY)",
+        ARRAYS[13],
+    ),
+    "held bit never cleared": ("accumulators", "& ~column", "", ARRAYS[3]),
+    "held bit never set": ("accumulators", "(held | captured) & ~column", "1'b0", ARRAYS[3]),
+    "reduction into the wrong accumulator": (
+        "accumulators",
+        "reduce ? {INDEX{1'b0}} : index",
+        "index",
+        ARRAYS[3],
+    ),
+    "first step adds to the old sum": (
+        "accumulators",
+        "else if (first) c = '0;",
+        "",
+        ARRAYS[3],
+    ),
+    "drain one word short": ("drain_counter", "COUNT'(ROWS)", "COUNT'(ROWS - 1)", ARRAYS[1]),
+    "no west skew": ("array_os", ".DEPTH(i)\n      ) u_skew", ".DEPTH(0)\n) u_skew", ARRAYS[1]),
+    "no os deskew": ("array_os", ".DEPTH(COLS - 1 - j)", ".DEPTH(0)", ARRAYS[1]),
+    "no ws deskew": ("array_held", ".DEPTH(COLS - 1 - j)", ".DEPTH(0)", ARRAYS[7]),
+    "presence one cycle late": (
+        "array_held",
+        ".DEPTH(ROWS * LATENCY - 1)",
+        ".DEPTH(ROWS * LATENCY)",
+        ARRAYS[7],
+    ),
+    "tree one level short": ("array_dot", ".DEPTH(2 +", ".DEPTH(1 +", ARRAYS[16]),
+    "fold before the drain is free": (
+        "control_os",
+        "spacing <= COUNT'(ROWS - 1)",
+        "spacing <= COUNT'(ROWS - 2)",
+        array(OS, 4, 2),
+    ),
+    "fold a cycle after the drain": (
+        "control_os",
+        "!draining || tile_written",
+        "!draining",
+        ARRAYS[1],
+    ),
+    "step before the sum": (
+        "control_os",
+        "interleaved ? COUNT'(INTERVAL - 1) : COUNT'(GAP - 1)",
+        "COUNT'(INTERVAL - 1)",
+        ARRAYS[2],
+    ),
+    "interleaves one step too late": ("control_os", "GAIN + 2", "GAIN + 3", ARRAYS[17]),
+    "reads back before it is written": (
+        "control_held",
+        "TURNAROUND = LATENCY + 1",
+        "TURNAROUND = LATENCY",
+        ARRAYS[8],
+    ),
+    "writes elements that do not exist": (
+        "in_use",
+        "left > SIZE'(p)",
+        "left > SIZE'(p) || p == PLACES - 1",
+        ARRAYS[1],
+    ),
+    "tokens without reset": ("delay_token", "if (rst) line <= '0;\n        else ", "", ARRAYS[7]),
+}
+
+
+def notices(built: RtlArray, circuit: Circuit) -> bool:
+    """Return whether the comparisons of this file tell a broken array from the page's."""
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        with Bench(built, circuit, seed) as bench:
+            for shape in shapes_around(built, 12, rng):
+                try:
+                    assert_exact(built, bench, *operands(built.pe, shape, rng))
+                except (AssertionError, IndexError, UserError):
+                    return True
+    return False
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_a_mutant_is_noticed(mutant: str, tmp_path: Path) -> None:
+    name, old, new, built = MUTANTS[mutant]
+    text = (SV_FOLDER / f"{name}.sv").read_text()
+    assert text.count(old) == 1, "the mutant names one place"
+    (tmp_path / f"{name}.sv").write_text(text.replace(old, new))
+    assert notices(built, built.build(sources=[SV_FOLDER, tmp_path]))
