@@ -13,21 +13,21 @@ module delay_token #(
     input  logic [WIDTH-1:0] d,
     output logic [WIDTH-1:0] q
 );
-  generate
-    if (DEPTH == 0) begin : g_wire
-      assign q = d;
-      // verilator lint_off UNUSEDSIGNAL
-      logic unused;  // a wire needs no clock
-      // verilator lint_on UNUSEDSIGNAL
-      assign unused = clk ^ rst;
-    end else begin : g_line
-      logic [DEPTH*WIDTH-1:0] line;
-      logic [(DEPTH+1)*WIDTH-1:0] longer;
-      assign longer = {line, d};
-      always_ff @(posedge clk)
-        if (rst) line <= '0;
-        else line <= longer[DEPTH*WIDTH-1:0];
-      assign q = longer[DEPTH*WIDTH+:WIDTH];
-    end
-  endgenerate
+    generate
+        if (DEPTH == 0) begin : g_wire
+            assign q = d;
+            // verilator lint_off UNUSEDSIGNAL
+            logic unused;  // a wire needs no clock
+            // verilator lint_on UNUSEDSIGNAL
+            assign unused = clk ^ rst;
+        end else begin : g_line
+            logic [DEPTH*WIDTH-1:0] line;
+            logic [(DEPTH+1)*WIDTH-1:0] longer;
+            assign longer = {line, d};
+            always_ff @(posedge clk)
+                if (rst) line <= '0;
+                else line <= longer[DEPTH*WIDTH-1:0];
+            assign q = longer[DEPTH*WIDTH+:WIDTH];
+        end
+    endgenerate
 endmodule

@@ -11,11 +11,11 @@ module drain_counter #(
     input  logic captured,
     output logic leaving
 );
-  localparam int COUNT = $clog2(ROWS + 1);
-  logic [COUNT-1:0] left;
-  assign leaving = left != '0;
-  always_ff @(posedge clk)
-    if (rst) left <= '0;
-    else if (captured) left <= COUNT'(ROWS);
-    else if (leaving) left <= left - COUNT'(1);
+    localparam int COUNT = $clog2(ROWS + 1);
+    logic [COUNT-1:0] left;
+    assign leaving = left != '0;
+    always_ff @(posedge clk)
+        if (rst) left <= '0;
+        else if (captured) left <= COUNT'(ROWS);
+        else if (leaving) left <= left - COUNT'(1);
 endmodule

@@ -9,10 +9,10 @@ module in_use #(
     input  logic [  SIZE-1:0] left,
     output logic [PLACES-1:0] valid
 );
-  genvar p;
-  generate
-    for (p = 0; p < PLACES; p = p + 1) begin : g_place
-      assign valid[p] = left > SIZE'(p);
-    end
-  endgenerate
+    genvar p;
+    generate
+        for (p = 0; p < PLACES; p = p + 1) begin : g_place
+            assign valid[p] = left > SIZE'(p);
+        end
+    endgenerate
 endmodule

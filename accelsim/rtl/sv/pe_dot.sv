@@ -32,78 +32,43 @@ module pe_dot #(
     output logic [    ACC-1:0] word,
     output logic               captured
 );
-  // Keeps the build of large arrays short.
-  /*verilator no_inline_module*/
+    // Keeps the build of large arrays short.
+    /*verilator no_inline_module*/
 
-  logic [LANES*A-1:0] a;
-  logic [LANES*W-1:0] w;
-  logic [LANES-1:0] valid;
-  always_ff @(posedge clk) begin : operand_registers
-    a <= a_in;
-    w <= w_in;
-  end
-  always_ff @(posedge clk) begin : control_registers
-    if (rst) valid <= '0;
-    else valid <= valid_in;
-  end
+    logic [LANES*A-1:0] a;
+    logic [LANES*W-1:0] w;
+    logic [LANES-1:0] valid;
+    always_ff @(posedge clk) begin : operand_registers
+        a <= a_in;
+        w <= w_in;
+    end
+    always_ff @(posedge clk) begin : control_registers
+        if (rst) valid <= '0;
+        else valid <= valid_in;
+    end
 
-  // Bits of the sum of a step, as dot and sum have them.
-  localparam int WINDOW = 26 + $clog2(LANES);
-  localparam int EXP = KIND == 6 ? 5 : 8;
-  localparam int T = KIND == 0 ? 9 + $clog2(LANES)
-      : KIND < 3 ? A + W + $clog2(LANES)
-      : EXP + WINDOW + $clog2(LANES) + 4;
-  logic [T-1:0] t;
-  logic step, reduce;
-  logic [ACC-1:0] c, r, y;
-  assign step   = op[0];
-  assign reduce = op[1];
+    // Bits of the sum of a step, as dot and sum have them.
+    localparam int WINDOW = 26 + $clog2(LANES);
+    localparam int EXP = KIND == 6 ? 5 : 8;
+    localparam int T = KIND == 0 ? 9 + $clog2(LANES)
+            : KIND < 3 ? A + W + $clog2(LANES)
+            : EXP + WINDOW + $clog2(LANES) + 4;
+    logic [T-1:0] t;
+    logic step, reduce;
+    logic [ACC-1:0] c, r, y;
+    assign step   = op[0];
+    assign reduce = op[1];
 
-  dot #(
-      .KIND(KIND),
-      .LANES(LANES)
-  ) u_dot (
-      .clk(clk),
-      .a(a),
-      .w(w),
-      .valid(valid),
-      .t(t)
-  );
-  sum #(
-      .KIND(KIND),
-      .LANES(LANES),
-      .ACC(ACC),
-      .STAGES(LATENCY - 1),
-      .OVERFLOW(OVERFLOW)
-  ) u_sum (
-      .clk(clk),
-      .add(step),
-      .reduce(reduce),
-      .t(t),
-      .r(r),
-      .c(c),
-      .y(y)
-  );
-  accumulators #(
-      .ACC(ACC),
-      .LATENCY(LATENCY),
-      .SUMS(SUMS),
-      .INDEX(INDEX),
-      .OVERLAP(OVERLAP)
-  ) u_accumulators (
-      .clk(clk),
-      .rst(rst),
-      .act(step | reduce),
-      .reduce(reduce),
-      .first(op[2]),
-      .capture(op[3]),
-      .index(op[4+:INDEX]),
-      .c(c),
-      .r(r),
-      .y(y),
-      .column(column),
-      .above(above),
-      .word(word),
-      .captured(captured)
-  );
+    dot #(.KIND(KIND), .LANES(LANES)) u_dot (
+        .clk, .a, .w, .valid, .t
+    );
+    sum #(.KIND(KIND), .LANES(LANES), .ACC(ACC), .STAGES(LATENCY - 1), .OVERFLOW(OVERFLOW)) u_sum (
+        .clk, .add(step), .reduce, .t, .r, .c, .y
+    );
+    accumulators #(
+        .ACC(ACC), .LATENCY(LATENCY), .SUMS(SUMS), .INDEX(INDEX), .OVERLAP(OVERLAP)
+    ) u_accumulators (
+        .clk, .rst, .act(step | reduce), .reduce, .first(op[2]), .capture(op[3]),
+        .index(op[4+:INDEX]), .c, .r, .y, .column, .above, .word, .captured
+    );
 endmodule

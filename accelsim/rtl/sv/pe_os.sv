@@ -38,65 +38,37 @@ module pe_os #(
     output logic [  ACC-1:0] word,
     output logic             captured
 );
-  // Keeps the build of large arrays short.
-  /*verilator no_inline_module*/
+    // Keeps the build of large arrays short.
+    /*verilator no_inline_module*/
 
-  always_ff @(posedge clk) begin : operand_registers
-    a <= a_in;
-    w <= w_in;
-  end
-  always_ff @(posedge clk) begin : control_registers
-    if (rst) begin
-      a_valid <= 1'b0;
-      w_valid <= 1'b0;
-      op <= '0;
-    end else begin
-      a_valid <= a_valid_in;
-      w_valid <= w_valid_in;
-      op <= op_in;
+    always_ff @(posedge clk) begin : operand_registers
+        a <= a_in;
+        w <= w_in;
     end
-  end
+    always_ff @(posedge clk) begin : control_registers
+        if (rst) begin
+            a_valid <= 1'b0;
+            w_valid <= 1'b0;
+            op <= '0;
+        end else begin
+            a_valid <= a_valid_in;
+            w_valid <= w_valid_in;
+            op <= op_in;
+        end
+    end
 
-  logic step, reduce;
-  logic [ACC-1:0] c, r, y;
-  assign step   = op[0] & a_valid & w_valid;
-  assign reduce = op[1];
+    logic step, reduce;
+    logic [ACC-1:0] c, r, y;
+    assign step   = op[0] & a_valid & w_valid;
+    assign reduce = op[1];
 
-  mac #(
-      .KIND(KIND),
-      .ACC(ACC),
-      .STAGES(LATENCY - 1),
-      .OVERFLOW(OVERFLOW)
-  ) u_mac (
-      .clk(clk),
-      .step(step),
-      .reduce(reduce),
-      .a(a),
-      .w(w),
-      .r(r),
-      .c(c),
-      .y(y)
-  );
-  accumulators #(
-      .ACC(ACC),
-      .LATENCY(LATENCY),
-      .SUMS(SUMS),
-      .INDEX(INDEX),
-      .OVERLAP(OVERLAP)
-  ) u_accumulators (
-      .clk(clk),
-      .rst(rst),
-      .act(step | reduce),
-      .reduce(reduce),
-      .first(op[2]),
-      .capture(op[3]),
-      .index(op[4+:INDEX]),
-      .c(c),
-      .r(r),
-      .y(y),
-      .column(column),
-      .above(above),
-      .word(word),
-      .captured(captured)
-  );
+    mac #(.KIND(KIND), .ACC(ACC), .STAGES(LATENCY - 1), .OVERFLOW(OVERFLOW)) u_mac (
+        .clk, .step, .reduce, .a, .w, .r, .c, .y
+    );
+    accumulators #(
+        .ACC(ACC), .LATENCY(LATENCY), .SUMS(SUMS), .INDEX(INDEX), .OVERLAP(OVERLAP)
+    ) u_accumulators (
+        .clk, .rst, .act(step | reduce), .reduce, .first(op[2]), .capture(op[3]),
+        .index(op[4+:INDEX]), .c, .r, .y, .column, .above, .word, .captured
+    );
 endmodule

@@ -1,5 +1,5 @@
-// One read and one write port of an SRAM, for simulation. The word of an address given in a cycle is
-// shown in the next one; when nothing was read, `idle` is shown instead.
+// One read and one write port of an SRAM, for simulation. The word of an address given in a cycle
+// is shown in the next one; when nothing was read, `idle` is shown instead.
 //
 // clk            clock
 // write          write elements `mask` of `d` to write_address
@@ -25,18 +25,18 @@ module sram #(
     output logic [WIDTH*ELEMENTS-1:0] q,
     output logic                      shown
 );
-  localparam int PLACE = DEPTH > 1 ? $clog2(DEPTH) : 1;
-  logic [WIDTH*ELEMENTS-1:0] words[DEPTH];
-  logic [WIDTH*ELEMENTS-1:0] merged, taken;
-  always_comb begin
-    merged = words[write_address[PLACE-1:0]];
-    for (int e = 0; e < ELEMENTS; e++) if (mask[e]) merged[e*WIDTH+:WIDTH] = d[e*WIDTH+:WIDTH];
-  end
-  always_ff @(posedge clk) begin
-    if (write) words[write_address[PLACE-1:0]] <= merged;
-    taken <= WRITE_FIRST != 0 && write && write_address == read_address ? merged
-        : words[read_address[PLACE-1:0]];
-    shown <= read;
-  end
-  assign q = shown ? taken : idle;
+    localparam int PLACE = DEPTH > 1 ? $clog2(DEPTH) : 1;
+    logic [WIDTH*ELEMENTS-1:0] words[DEPTH];
+    logic [WIDTH*ELEMENTS-1:0] merged, taken;
+    always_comb begin
+        merged = words[write_address[PLACE-1:0]];
+        for (int e = 0; e < ELEMENTS; e++) if (mask[e]) merged[e*WIDTH+:WIDTH] = d[e*WIDTH+:WIDTH];
+    end
+    always_ff @(posedge clk) begin
+        if (write) words[write_address[PLACE-1:0]] <= merged;
+        taken <= WRITE_FIRST != 0 && write && write_address == read_address ? merged
+                : words[read_address[PLACE-1:0]];
+        shown <= read;
+    end
+    assign q = shown ? taken : idle;
 endmodule

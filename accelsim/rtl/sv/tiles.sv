@@ -22,15 +22,15 @@ module tiles #(
     output logic            inner_last,
     output logic            last
 );
-  assign inner_first = inner_left == inner;
-  assign inner_last = inner_left <= SIZE'(INNER);
-  assign last = inner_last && outer_left <= SIZE'(OUTER);
-  always_ff @(posedge clk)
-    if (start) begin
-      outer_left <= outer;
-      inner_left <= inner;
-    end else if (advance) begin
-      outer_left <= inner_last ? outer_left - SIZE'(OUTER) : outer_left;
-      inner_left <= inner_last ? inner : inner_left - SIZE'(INNER);
-    end
+    assign inner_first = inner_left == inner;
+    assign inner_last = inner_left <= SIZE'(INNER);
+    assign last = inner_last && outer_left <= SIZE'(OUTER);
+    always_ff @(posedge clk)
+        if (start) begin
+            outer_left <= outer;
+            inner_left <= inner;
+        end else if (advance) begin
+            outer_left <= inner_last ? outer_left - SIZE'(OUTER) : outer_left;
+            inner_left <= inner_last ? inner : inner_left - SIZE'(INNER);
+        end
 endmodule
