@@ -13,7 +13,7 @@
 //   clk      clock of the pipeline registers
 //   add      add t
 //   reduce   add r; goes before add
-//   t        see dot_float, of the same LANES, EXP, MAN and WINDOW
+//   t        see dot_float, of the same LANES, EXP and WINDOW
 //   r, c     float32
 //   y        float32, STAGES cycles after its operands, combinational behind the last rank
 //
@@ -27,7 +27,6 @@ module sum_float #(
     parameter integer STAGES = 0,
     parameter integer LANES  = 4,
     parameter integer EXP    = 5,
-    parameter integer MAN    = 10,
     parameter integer WINDOW = 26 + $clog2(LANES),
     parameter integer TAIL   = 0,
     parameter integer T      = EXP + WINDOW + $clog2(LANES) + 4
