@@ -6,6 +6,7 @@ lies where it matters beside the product: far above, far below, cancelling it, o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -14,6 +15,7 @@ from float_rationals import (
     SIGN,
     Format,
     Kind,
+    Sum,
     decode,
     floor_log2,
     multiply,
@@ -119,5 +121,39 @@ def dots(form: Format, lanes: int, count: int, seed: int = 0) -> dict[str, np.nd
             half = lanes // 2
             a[row, half : 2 * half] = a[row, :half] ^ (1 << (form.exp + form.man))
             w[row, half : 2 * half] = w[row, :half]
-    valid = (rng.random((count, lanes)) < rng.choice([0.3, 1.0, 1.0], (count, 1))).astype(np.int64)
+    share = rng.choice([0.3, 1.0, 1.0], (count, 1))
+    valid = (rng.random((count, lanes)) < share).astype(np.int64)
+    for row, lane in zip(*np.nonzero(valid == 0), strict=True):
+        a[row, lane], w[row, lane] = number(rng, form), number(rng, form)
     return {"a": a, "w": w, "valid": valid}
+
+
+def beside_sums(sums: Sequence[Fraction | None], seed: int) -> np.ndarray:
+    """Draw a float32 for each sum, to be added to it."""
+    rng = np.random.default_rng(seed)
+    return np.array([beside(rng, exact or Fraction(0)) for exact in sums], np.int64)
+
+
+def sums_of_dots(
+    form: Format, lanes: int, window: int, count: int, seed: int = 0
+) -> tuple[list[Sum], dict[str, np.ndarray]]:
+    """Draw what dot_float could show, integers of any length, and the other ports of sum_float."""
+    rng = np.random.default_rng(seed)
+    bits = window + (lanes - 1).bit_length()
+    sums, rows = [], []
+    for _ in range(count):
+        length = bits if rng.random() < 0.5 else int(rng.integers(0, bits + 1))
+        integer = (1 << length) - 1 & (1 << length >> 1 | fraction(rng, max(length, 1)))
+        integer = -integer if rng.random() < 0.5 else integer
+        special = int(rng.integers(1, 4)) if rng.random() < 0.03 else 0
+        exponent = int(np.clip(rng.normal(2 * form.bias, 8), 2, 4 * form.bias))
+        if rng.random() < 0.2:
+            exponent = int(rng.integers(2, 4 * form.bias + 1))
+        sums.append(Sum(special, exponent, integer, power(exponent - 2 * form.bias + 2 - window)))
+        draw = rng.random()
+        r = number(rng, FP32)
+        added = decode(r, FP32).value if draw > 0.85 else sums[-1].value
+        c = number(rng, FP32) if rng.random() < 0.2 else beside(rng, added)
+        rows.append((int(draw < 0.9), int(draw > 0.85), r, c))
+    table = np.array(rows, np.int64).T
+    return sums, dict(zip(("add", "reduce", "r", "c"), table, strict=True))

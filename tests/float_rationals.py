@@ -12,8 +12,6 @@ from enum import Enum, auto
 from fractions import Fraction
 from typing import NamedTuple
 
-import numpy as np
-
 INFINITE = 0x7F800000
 QUIET_NAN = 0x7FC00000
 SIGN = 1 << 31
@@ -146,11 +144,15 @@ class Sum(NamedTuple):
     @property
     def number(self) -> Number:
         if self.special:
-            return NAN if self.special == 1 else Number(self.special == 3, Fraction(0), Kind.INFINITE)
+            return (
+                NAN if self.special == 1 else Number(self.special == 3, Fraction(0), Kind.INFINITE)
+            )
         return Number(self.integer < 0, abs(self.value))
 
 
-def products(form: Format, a: Sequence[int], w: Sequence[int], valid: Sequence[int]) -> list[Number]:
+def products(
+    form: Format, a: Sequence[int], w: Sequence[int], valid: Sequence[int]
+) -> list[Number]:
     """Return the exact products of the valid lanes."""
     lanes = zip(a, w, valid, strict=True)
     return [multiply(decode(x, form), decode(y, form)) for x, y, count in lanes if count]
@@ -199,7 +201,3 @@ def accumulate(t: Sum, c: int, first: int, window: int) -> int:
         cut = jammed(running.value, power(first - window + 1))
         return round_to_float32(t.value + cut)
     return add(t.number, running)
-
-
-def float32_value(bits: np.ndarray) -> np.ndarray:
-    return bits.astype(np.uint32).view(np.float32)

@@ -25,12 +25,12 @@
 //   LANES = 2             |      and add 2 |                         and one at the end
 //   LANES = 1             |
 module dot_float #(
-    parameter integer LANES  = 4,
-    parameter integer EXP    = 5,
-    parameter integer MAN    = 10,
-    parameter integer WINDOW = 26 + $clog2(LANES),
-    parameter integer LEVELS = $clog2(LANES),
-    parameter integer T      = EXP + WINDOW + LEVELS + 4
+    parameter int LANES  = 4,
+    parameter int EXP    = 5,
+    parameter int MAN    = 10,
+    parameter int WINDOW = 26 + $clog2(LANES),
+    parameter int LEVELS = $clog2(LANES),
+    parameter int T      = EXP + WINDOW + LEVELS + 4
 ) (
     input  logic                         clk,
     input  logic [LANES*(EXP+MAN+1)-1:0] a,
@@ -38,14 +38,14 @@ module dot_float #(
     input  logic [LANES-1:0]             valid,
     output logic [T-1:0]                 t
 );
-    localparam integer N = EXP + MAN + 1;
-    localparam integer P = 2 * MAN + 2;
-    localparam integer E = EXP + 1;
+    localparam int N = EXP + MAN + 1;
+    localparam int P = 2 * MAN + 2;
+    localparam int E = EXP + 1;
 
     // Products, and the largest exponent of every NEAR lanes beside them: up to three comparisons
     // take about as long as a multiplication.
-    localparam integer NEAR = 2 ** (LEVELS < 3 ? LEVELS : 3);
-    localparam integer FAR  = (LANES + NEAR - 1) / NEAR;
+    localparam int NEAR = 2 ** (LEVELS < 3 ? LEVELS : 3);
+    localparam int FAR  = (LANES + NEAR - 1) / NEAR;
 
     logic [LANES-1:0] negative, infinite, nan;
     logic [LANES*E-1:0] exponents;
@@ -73,7 +73,7 @@ module dot_float #(
     logic [LANES*P-1:0] significands_p;
     logic [FAR*E-1:0] largest_near_p;
     logic [1:0] special_p;
-    pipeline_rank #(.WIDTH(LANES * (1 + E + P) + FAR * E + 2)) product_rank (
+    delay #(.WIDTH(LANES * (1 + E + P) + FAR * E + 2)) product_rank (
         .clk,
         .d({negative, exponents, significands, largest_near, special}),
         .q({negative_p, exponents_p, significands_p, largest_near_p, special_p})
@@ -95,36 +95,31 @@ module dot_float #(
     logic [LANES*(WINDOW+1)-1:0] aligned_1;
     logic [LANES-1:0] negative_1;
     logic [E+1:0] scale_1;  // special and exponent
-    pipeline_rank #(
-        .WIDTH(LANES * (WINDOW + 2) + E + 2), .PRESENT(LEVELS >= 2 ? 1 : 0)
+    delay #(
+        .WIDTH(LANES * (WINDOW + 2) + E + 2), .DEPTH(LEVELS >= 2 ? 1 : 0)
     ) align_rank (
         .clk, .d({aligned, negative_p, special_p, largest}), .q({aligned_1, negative_1, scale_1})
     );
 
     // Addition: two levels of the tree at once, then one at a time.
-    localparam integer FIRST = LEVELS < 2 ? LEVELS : 2;
-    for (genvar i = FIRST; i <= LEVELS; i = i + 1) begin : level
-        localparam integer WORDS = (LANES + 2 ** i - 1) / 2 ** i;
-        localparam integer WIDTH = WINDOW + 1 + i;
-        logic [WORDS*WIDTH-1:0] sums, sums_q;
-        logic [E+1:0] scale, scale_q;
-        if (i == FIRST) begin : first
-            sum_groups #(.COUNT(LANES), .GROUP(2 ** FIRST), .WIDTH(WINDOW + 1)) add (
-                .words(aligned_1), .plus(negative_1), .sums
-            );
-            assign scale = scale_1;
-        end else begin : further
-            localparam integer COUNT = (LANES + 2 ** (i - 1) - 1) / 2 ** (i - 1);
-            sum_groups #(.COUNT(COUNT), .GROUP(2), .WIDTH(WIDTH - 1)) add (
-                .words(level[i-1].sums_q), .plus({COUNT{1'b0}}), .sums
-            );
-            assign scale = level[i-1].scale_q;
-        end
-        pipeline_rank #(
-            .WIDTH(WORDS * WIDTH + E + 2), .PRESENT(LEVELS >= 1 ? 1 : 0)
-        ) sum_rank (
-            .clk, .d({scale, sums}), .q({scale_q, sums_q})
-        );
-    end
-    assign t = {level[LEVELS].scale_q, level[LEVELS].sums_q};
+    localparam int FIRST = LEVELS < 2 ? LEVELS : 2;
+    localparam int FOURS = (LANES + 2 ** FIRST - 1) / 2 ** FIRST;
+    localparam int WIDTH = WINDOW + 1 + FIRST;
+    logic [FOURS*WIDTH-1:0] sums, sums_2;
+    logic [E+1:0] scale_2;
+    sum_groups #(.COUNT(LANES), .GROUP(2 ** FIRST), .WIDTH(WINDOW + 1)) add (
+        .words(aligned_1), .plus(negative_1), .sums
+    );
+    delay #(.WIDTH(FOURS * WIDTH + E + 2), .DEPTH(LEVELS >= 1 ? 1 : 0)) add_rank (
+        .clk, .d({sums, scale_1}), .q({sums_2, scale_2})
+    );
+    // verilator lint_off UNUSEDSIGNAL
+    logic zero;  // no word asks for a carry any more
+    // verilator lint_on UNUSEDSIGNAL
+    adder_tree #(.COUNT(FOURS), .WIDTH(WIDTH)) tree (
+        .clk, .x(sums_2), .carries({FOURS{1'b0}}), .y(t[WINDOW+LEVELS:0]), .carry(zero)
+    );
+    delay #(.WIDTH(E + 2), .DEPTH(LEVELS - FIRST)) scale_delay (
+        .clk, .d(scale_2), .q(t[T-1:WINDOW+LEVELS+1])
+    );
 endmodule

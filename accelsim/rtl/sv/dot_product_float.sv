@@ -7,9 +7,9 @@
 //   significand   P = 2 * MAN + 2 bits: product = significand * 2^(exponent - 2 bias - 2 MAN)
 //   infinite, nan   the product is that
 module dot_product_float #(
-    parameter integer EXP = 5,
-    parameter integer MAN = 10,
-    parameter integer P   = 2 * MAN + 2
+    parameter int EXP = 5,
+    parameter int MAN = 10,
+    parameter int P   = 2 * MAN + 2
 ) (
     input  logic [EXP+MAN:0] a,
     input  logic [EXP+MAN:0] w,

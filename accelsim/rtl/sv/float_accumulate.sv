@@ -16,11 +16,11 @@
 //
 //       align | add | normalise | round           a rank at each bar whose parameter is not 0
 module float_accumulate #(
-    parameter integer X = 24,
-    parameter integer V = 27,
-    parameter integer ALIGN_RANK = 0,
-    parameter integer ADD_RANK = 0,
-    parameter integer NORMALISE_RANK = 0
+    parameter int X = 24,
+    parameter int V = 27,
+    parameter int ALIGN_RANK = 0,
+    parameter int ADD_RANK = 0,
+    parameter int NORMALISE_RANK = 0
 ) (
     input  logic        clk,
     input  logic [X:0]  x,
@@ -33,7 +33,7 @@ module float_accumulate #(
     input  logic [31:0] c,
     output logic [31:0] y
 );
-    localparam integer SUM = V + 2;
+    localparam int SUM = V + 2;
 
     // Special values, found beside the alignment.
     logic c_infinite, c_nan, nan, infinite, infinite_sign;
@@ -54,7 +54,7 @@ module float_accumulate #(
     logic carry_1, x_negative_1, zero_sign_1, infinite_sign_1;
     logic [9:0] exponent_1;
     logic [2:0] special_1;
-    pipeline_rank #(.WIDTH(2 * SUM + 17), .PRESENT(ALIGN_RANK)) align_rank (
+    delay #(.WIDTH(2 * SUM + 17), .DEPTH(ALIGN_RANK)) align_rank (
         .clk,
         .d({larger, smaller, carry, exponent, x_negative, x_negative & c[31], infinite_sign,
             pass, nan, infinite}),
@@ -73,7 +73,7 @@ module float_accumulate #(
     logic [SUM-1:0] magnitude_2;
     logic [9:0] exponent_2;
     logic [2:0] special_2;
-    pipeline_rank #(.WIDTH(SUM + 14), .PRESENT(ADD_RANK)) add_rank (
+    delay #(.WIDTH(SUM + 14), .DEPTH(ADD_RANK)) add_rank (
         .clk,
         .d({magnitude, exponent_1, special_1[0] ? infinite_sign_1 : sum_negative, special_1}),
         .q({magnitude_2, exponent_2, negative_2, special_2})
@@ -89,7 +89,7 @@ module float_accumulate #(
     logic [23:0] significand_3;
     logic half_3, rest_3, negative_3, pass_3, nan_3, infinite_3;
     logic [9:0] field_3;
-    pipeline_rank #(.WIDTH(40), .PRESENT(NORMALISE_RANK)) normalise_rank (
+    delay #(.WIDTH(40), .DEPTH(NORMALISE_RANK)) normalise_rank (
         .clk,
         .d({significand, half, rest, field, negative_2, special_2}),
         .q({significand_3, half_3, rest_3, field_3, negative_3, pass_3, nan_3, infinite_3})

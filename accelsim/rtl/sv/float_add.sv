@@ -6,7 +6,7 @@
 //   negative     sign of the sum
 //   magnitude    its absolute value
 module float_add #(
-    parameter integer SUM = 29
+    parameter int SUM = 29
 ) (
     input  logic [SUM-1:0] larger,
     input  logic [SUM-1:0] smaller,

@@ -16,9 +16,9 @@
 //
 // The window has V bits below the sign, and the jammed bit: SUM = V + 2.
 module float_align #(
-    parameter integer X   = 24,
-    parameter integer V   = 27,
-    parameter integer SUM = V + 2
+    parameter int X   = 24,
+    parameter int V   = 27,
+    parameter int SUM = V + 2
 ) (
     input  logic [X:0]     x,
     input  logic           x_negative,
@@ -30,7 +30,7 @@ module float_align #(
     output logic           carry,
     output logic [9:0]     exponent
 );
-    localparam integer D = $clog2(V + 2);  // bits of a shift by up to V + 1
+    localparam int D = $clog2(V + 2);  // bits of a shift by up to V + 1
 
     logic [9:0] c_exponent, difference, distance;
     logic [D-1:0] shift;
@@ -53,7 +53,7 @@ module float_align #(
     always_comb begin
         moving = x_stays ? c_placed : x_placed;
         jam    = 1'b0;
-        for (integer i = 0; i < D; i = i + 1)
+        for (int i = 0; i < D; i = i + 1)
             if (shift[i]) begin
                 jam    = jam | ((moving & ((SUM'(1) << 2 ** i) - SUM'(1))) != 0);
                 moving = moving >>> 2 ** i;

@@ -7,8 +7,8 @@
 //   significand   MAN + 1 bits with the leading bit, 0 for zeros and subnormals
 //   zero, infinite, nan   what it is, if not a number that counts
 module float_decode #(
-    parameter integer EXP = 5,
-    parameter integer MAN = 10
+    parameter int EXP = 5,
+    parameter int MAN = 10
 ) (
     input  logic [EXP+MAN:0] number,
     output logic             negative,

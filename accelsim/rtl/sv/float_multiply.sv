@@ -3,7 +3,7 @@
 //   a, w      WIDTH bits, unsigned
 //   product   2 * WIDTH bits
 module float_multiply #(
-    parameter integer WIDTH = 11
+    parameter int WIDTH = 11
 ) (
     input  logic [WIDTH-1:0]   a,
     input  logic [WIDTH-1:0]   w,

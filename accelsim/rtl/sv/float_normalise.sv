@@ -8,7 +8,7 @@
 //   rest          any bit below that
 //   field         exponent field of the result before rounding; 0 if subnormal; may exceed 255
 module float_normalise #(
-    parameter integer SUM = 29
+    parameter int SUM = 29
 ) (
     input  logic [SUM-1:0] magnitude,
     input  logic [9:0]     exponent,
@@ -17,7 +17,7 @@ module float_normalise #(
     output logic           rest,
     output logic [9:0]     field
 );
-    localparam integer COUNT = $clog2(SUM + 1);
+    localparam int COUNT = $clog2(SUM + 1);
 
     // A bit where the shift must end turns min(leading zeros, exponent) into one count.
     logic [SUM-1:0] least, shifted;

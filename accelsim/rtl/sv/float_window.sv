@@ -6,9 +6,9 @@
 //   aligned             WINDOW + 1 bits, signed: the highest WINDOW bits of the significand shifted
 //                       to the right by largest - exponent; what lies below is cut off
 module float_window #(
-    parameter integer E      = 6,
-    parameter integer P      = 22,
-    parameter integer WINDOW = 28
+    parameter int E      = 6,
+    parameter int P      = 22,
+    parameter int WINDOW = 28
 ) (
     input  logic [E-1:0]    largest,
     input  logic [E-1:0]    exponent,
@@ -16,8 +16,8 @@ module float_window #(
     input  logic            complement,
     output logic [WINDOW:0] aligned
 );
-    localparam integer WIDE  = WINDOW > P ? WINDOW : P;
-    localparam integer SHIFT = $clog2(WINDOW + 1);
+    localparam int WIDE  = WINDOW > P ? WINDOW : P;
+    localparam int SHIFT = $clog2(WINDOW + 1);
 
     logic [E-1:0] distance;
     logic [WIDE-1:0] shifted;

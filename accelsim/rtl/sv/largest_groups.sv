@@ -5,10 +5,10 @@
 //
 // GROUP is a power of two.
 module largest_groups #(
-    parameter integer COUNT  = 4,
-    parameter integer GROUP  = 2,
-    parameter integer WIDTH  = 6,
-    parameter integer GROUPS = (COUNT + GROUP - 1) / GROUP
+    parameter int COUNT  = 4,
+    parameter int GROUP  = 2,
+    parameter int WIDTH  = 6,
+    parameter int GROUPS = (COUNT + GROUP - 1) / GROUP
 ) (
     input  logic [COUNT*WIDTH-1:0]  words,
     output logic [GROUPS*WIDTH-1:0] largest
@@ -17,11 +17,11 @@ module largest_groups #(
     logic [GROUPS*GROUP*WIDTH-1:0] round;
     always_comb begin
         round = (GROUPS * GROUP * WIDTH)'(words);
-        for (integer span = 1; span < GROUP; span = 2 * span)
-            for (integer i = 0; i < GROUPS * GROUP; i = i + 2 * span)
+        for (int span = 1; span < GROUP; span = 2 * span)
+            for (int i = 0; i < GROUPS * GROUP; i = i + 2 * span)
                 if (round[(i+span)*WIDTH+:WIDTH] > round[i*WIDTH+:WIDTH])
                     round[i*WIDTH+:WIDTH] = round[(i+span)*WIDTH+:WIDTH];
-        for (integer i = 0; i < GROUPS; i = i + 1)
+        for (int i = 0; i < GROUPS; i = i + 1)
             largest[i*WIDTH+:WIDTH] = round[i*GROUP*WIDTH+:WIDTH];
     end
 endmodule

@@ -19,10 +19,10 @@
 //            3   |       |     |
 //            4   |       |     |           |
 module mac_float #(
-    parameter integer ACC    = 32,
-    parameter integer STAGES = 0,
-    parameter integer EXP    = 5,
-    parameter integer MAN    = 10
+    parameter int ACC    = 32,
+    parameter int STAGES = 0,
+    parameter int EXP    = 5,
+    parameter int MAN    = 10
 ) (
     input  logic             clk,
     input  logic             step,
@@ -33,18 +33,19 @@ module mac_float #(
     input  logic [ACC-1:0]   c,
     output logic [ACC-1:0]   y
 );
-    localparam integer P    = 2 * MAN + 2;        // bits of a product, the highest worth 2
-    localparam integer X    = P > 24 ? P : 24;    // a product or a float32
-    localparam integer BIAS = 2 ** (EXP - 1) - 1;
+    localparam int P    = 2 * MAN + 2;        // bits of a product, the highest worth 2
+    localparam int X    = P > 24 ? P : 24;    // a product or a float32
+    localparam int BIAS = 2 ** (EXP - 1) - 1;
 
-    // Leading zeros that a product can bring into the sum. Below a wide exponent range two
-    // subnormals vanish beside any c, so one of the factors has its leading bit; otherwise
-    // (fp16) the product is shifted to the left to have at most one.
-    localparam integer SHORT = EXP < 8 ? 1 : 0;
-    localparam integer ZEROS = SHORT != 0 ? 1 : MAN + 1;
+    // Leading zeros that a product can bring into the sum. A short product (fp16, bf16) is shifted
+    // to the left, to have at most one: its own shifter costs less than the wider window would. A
+    // long one (fp32) keeps those of one subnormal factor; two subnormals vanish beside any c, which
+    // takes as wide an exponent range as c's.
+    localparam int SHORT = P <= 24 ? 1 : 0;
+    localparam int ZEROS = SHORT != 0 ? 1 : MAN + 1;
     // c loses bits only if it lies wholly below the product's first bit, and then the sum has at
     // most one leading zero more than the product: 24 bits and the bit that decides on rounding.
-    localparam integer V = X > ZEROS + 26 ? X : ZEROS + 26;
+    localparam int V = X > ZEROS + 26 ? X : ZEROS + 26;
 
     logic a_negative, a_zero, a_infinite, a_nan, w_negative, w_zero, w_infinite, w_nan;
     logic [EXP-1:0] a_exponent, w_exponent;
@@ -69,10 +70,10 @@ module mac_float #(
     float_multiply #(.WIDTH(MAN + 1)) multiply (.a(a_significand), .w(w_significand), .product);
 
     // Zeros to shift out of the product, counted while it is made.
-    localparam integer Z = $clog2(P);
+    localparam int Z = $clog2(P);
     logic [Z-1:0] zeros;
     if (SHORT != 0) begin : shorten
-        localparam integer COUNT = $clog2(MAN + 2);
+        localparam int COUNT = $clog2(MAN + 2);
         logic [COUNT-1:0] a_zeros, w_zeros;
         leading_zeros #(.WIDTH(MAN + 1)) count_a (.word(a_significand), .count(a_zeros));
         leading_zeros #(.WIDTH(MAN + 1)) count_w (.word(w_significand), .count(w_zeros));
@@ -108,7 +109,7 @@ module mac_float #(
     logic [9:0] exponent_1;
     logic negative_1, nothing_1, infinite_1, nan_1, pass_1;
     logic [31:0] c_1;
-    pipeline_rank #(.WIDTH(X + Z + 47), .PRESENT(STAGES >= 2 ? 1 : 0)) multiply_rank (
+    delay #(.WIDTH(X + Z + 47), .DEPTH(STAGES >= 2 ? 1 : 0)) multiply_rank (
         .clk,
         .d({addend, zeros, exponent, negative, nothing, infinite, nan, pass, c}),
         .q({addend_1, zeros_1, exponent_1, negative_1, nothing_1, infinite_1, nan_1, pass_1, c_1})

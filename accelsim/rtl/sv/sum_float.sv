@@ -23,13 +23,13 @@
 //            3         |     |           |
 //            4 |       |     |           |
 module sum_float #(
-    parameter integer ACC    = 32,
-    parameter integer STAGES = 0,
-    parameter integer LANES  = 4,
-    parameter integer EXP    = 5,
-    parameter integer WINDOW = 26 + $clog2(LANES),
-    parameter integer TAIL   = 0,
-    parameter integer T      = EXP + WINDOW + $clog2(LANES) + 4
+    parameter int ACC    = 32,
+    parameter int STAGES = 0,
+    parameter int LANES  = 4,
+    parameter int EXP    = 5,
+    parameter int WINDOW = 26 + $clog2(LANES),
+    parameter int TAIL   = 0,
+    parameter int T      = EXP + WINDOW + $clog2(LANES) + 4
 ) (
     input  logic           clk,
     input  logic           add,
@@ -39,10 +39,10 @@ module sum_float #(
     input  logic [ACC-1:0] c,
     output logic [ACC-1:0] y
 );
-    localparam integer BIAS = 2 ** (EXP - 1) - 1;
-    localparam integer S    = WINDOW + $clog2(LANES);          // bits of |sum|
-    localparam integer X    = S > 24 ? S : 24;                 // of a sum or a float32
-    localparam integer V    = X + TAIL > 27 ? X + TAIL : 27;   // 27: see mac_float
+    localparam int BIAS = 2 ** (EXP - 1) - 1;
+    localparam int S    = WINDOW + $clog2(LANES);          // bits of |sum|
+    localparam int X    = S > 24 ? S : 24;                 // of a sum or a float32
+    localparam int V    = X + TAIL > 27 ? X + TAIL : 27;   // 27: see mac_float
 
     logic [1:0] special;
     logic [EXP:0] t_exponent;
@@ -83,7 +83,7 @@ module sum_float #(
     logic [9:0] exponent_1;
     logic negative_1, nothing_1, infinite_1, nan_1, pass_1;
     logic [31:0] c_1;
-    pipeline_rank #(.WIDTH(X + 48), .PRESENT(STAGES >= 4 ? 1 : 0)) select_rank (
+    delay #(.WIDTH(X + 48), .DEPTH(STAGES >= 4 ? 1 : 0)) select_rank (
         .clk,
         .d({x, exponent, negative, nothing, infinite, nan, pass, c}),
         .q({x_1, exponent_1, negative_1, nothing_1, infinite_1, nan_1, pass_1, c_1})

@@ -7,11 +7,11 @@
 // GROUP is a power of two. SUM has room for the sum of negated words of WIDTH bits, too, as long
 // as none of them is -2^(WIDTH - 1).
 module sum_groups #(
-    parameter integer COUNT  = 4,
-    parameter integer GROUP  = 2,
-    parameter integer WIDTH  = 28,
-    parameter integer GROUPS = (COUNT + GROUP - 1) / GROUP,
-    parameter integer SUM    = WIDTH + $clog2(GROUP)
+    parameter int COUNT  = 4,
+    parameter int GROUP  = 2,
+    parameter int WIDTH  = 28,
+    parameter int GROUPS = (COUNT + GROUP - 1) / GROUP,
+    parameter int SUM    = WIDTH + $clog2(GROUP)
 ) (
     input  logic [COUNT*WIDTH-1:0] words,
     input  logic [COUNT-1:0]       plus,
@@ -21,7 +21,7 @@ module sum_groups #(
         logic [SUM-1:0] sum;
         always_comb begin
             sum = '0;
-            for (integer j = i * GROUP; j < (i + 1) * GROUP && j < COUNT; j = j + 1)
+            for (int j = i * GROUP; j < (i + 1) * GROUP && j < COUNT; j = j + 1)
                 sum = sum + SUM'($signed(words[j*WIDTH+:WIDTH])) + SUM'(plus[j]);
         end
         assign sums[i*SUM+:SUM] = sum;
