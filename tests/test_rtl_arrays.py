@@ -1,7 +1,7 @@
 """Arrays in SystemVerilog: every sum and every cycle, against exact models and the closed form.
 
-The SRAM ports of an array are compared with the referee's cycle by cycle, too. ``--rtl-full`` adds a
-campaign of some hundred random GEMMs on random arrays up to 16 x 16.
+The SRAM ports of an array are compared with the referee's cycle by cycle, too. ``--rtl-full`` adds
+a campaign of some hundred random GEMMs on random arrays up to 16 x 16.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from rtl_needed import need_simulator
 
 from accelsim.engine.timing import ArrayTiming, Organisation, accesses_of_gemms, cycles_of_gemms
 from accelsim.errors import UserError
-from accelsim.rtl.array_sums import integer_sums
+from accelsim.rtl.array_sums import array_sums
 from accelsim.rtl.arrays import KINDS, Bench, RtlArray, RtlRun
 from accelsim.rtl.circuit import Circuit, build, lint
-from accelsim.rtl.cosimulate import cut
+from accelsim.rtl.float_sums import float_bits
 from accelsim.rtl.sources import SV_FOLDER
 
 need_simulator()
@@ -63,6 +63,12 @@ ARRAYS = [
     array(DOT, 1, 4, latency=2, interval=2, overlap=False),
     array(DOT, 4, 1, lanes=3, overlap=False, pe="int8_mac"),
     array(DOT, 2, 2, lanes=8, latency=2, interleave=True, pe="int8_int4_mac", bits=16),
+    array(OS, 2, 2, latency=3, interleave=True, pe="fp16_fmac"),
+    array(OS, 1, 3, pe="fp32_fmac", overlap=False),
+    array(WS, 3, 2, latency=2, pe="bf16_fmac"),
+    array(IS, 2, 2, pe="fp16_fmac"),
+    array(DOT, 2, 2, lanes=4, latency=3, interleave=True, pe="fp16_fused"),
+    array(DOT, 1, 2, lanes=5, latency=2, pe="bf16_fused"),
 ]
 
 
@@ -75,8 +81,18 @@ def label(built: RtlArray) -> str:
 
 def operands(pe: str, shape: Shape, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     m, k, n = shape
+    if KINDS[pe].floating:
+        return floats(pe, (m, k), rng), floats(pe, (k, n), rng)
     low, high = WEIGHTS[pe]
     return rng.integers(-128, 128, (m, k)), rng.integers(low, high + 1, (k, n))
+
+
+def floats(pe: str, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Numbers of many magnitudes, some of them zero, as bits."""
+    values = (
+        rng.normal(size=shape) * np.exp2(rng.integers(-8, 9, shape)) * rng.integers(0, 8, shape)
+    )
+    return float_bits(values, KINDS[pe].activation)
 
 
 def shapes_around(built: RtlArray, count: int, rng: np.random.Generator) -> list[Shape]:
@@ -105,8 +121,7 @@ def assert_exact(
 ) -> None:
     shape = (*activations.shape, weights.shape[1])
     seen = run(built, bench, activations, weights)
-    saturate = built.overflow == "saturate"
-    exact = integer_sums(built.timing, activations, weights, built.accumulator_bits, saturate)
+    exact = array_sums(built.timing, built.arithmetic, activations, weights)
     np.testing.assert_array_equal(seen.sums, exact)
     assert seen.cycles == closed_form(built, shape)
     accesses = accesses_of_gemms(built.timing, np.array([shape], dtype=np.int64))[0]
@@ -129,7 +144,7 @@ def test_the_srams_are_read_and_written_in_the_cycles_of_the_referee(built: RtlA
     with Bench(built, built.build(), 5) as bench:
         for shape in shapes_around(built, 2, rng):
             activations, weights = operands(built.pe, shape, rng)
-            table = simulate(built.timing, activations, weights).table
+            table = simulate(built.timing, activations & 1, weights & 1).table
             seen = run(built, bench, activations, weights)
             streams = "load" if built.timing.organisation in (WS, IS) else "read"
             for place, cycles in (
@@ -183,8 +198,8 @@ MUTANTS = {
     "ws adds rows that are not in use": ("pe_held", ".step(x_valid)", ".step(1'b1)", ARRAYS[7]),
     "dot adds lanes that are not in use": (
         "pe_dot",
-        ".valid(valid)",
-        ".valid({LANES{1'b1}})",
+        ".w, .valid,",
+        ".w, .valid({LANES{1'b1}}),",
         ARRAYS[16],
     ),
     "swap one cycle late": (
@@ -222,7 +237,7 @@ MUTANTS = {
         ARRAYS[3],
     ),
     "drain one word short": ("drain_counter", "COUNT'(ROWS)", "COUNT'(ROWS - 1)", ARRAYS[1]),
-    "no west skew": ("array_os", ".DEPTH(i)\n      ) u_skew", ".DEPTH(0)\n) u_skew", ARRAYS[1]),
+    "no west skew": ("array_os", "WIDTH(A), .DEPTH(i)", "WIDTH(A), .DEPTH(0)", ARRAYS[1]),
     "no os deskew": ("array_os", ".DEPTH(COLS - 1 - j)", ".DEPTH(0)", ARRAYS[1]),
     "no ws deskew": ("array_held", ".DEPTH(COLS - 1 - j)", ".DEPTH(0)", ARRAYS[7]),
     "presence one cycle late": (
@@ -263,7 +278,12 @@ MUTANTS = {
         "left > SIZE'(p) || p == PLACES - 1",
         ARRAYS[1],
     ),
-    "tokens without reset": ("delay_token", "if (rst) line <= '0;\n        else ", "", ARRAYS[7]),
+    "tokens without reset": (
+        "delay_token",
+        "if (rst) line <= '0;\n            else ",
+        "",
+        ARRAYS[7],
+    ),
 }
 
 

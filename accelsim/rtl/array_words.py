@@ -5,6 +5,8 @@ Words are as wide as the edge they feed and lie in the order in which docs/timin
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -12,6 +14,7 @@ from accelsim.engine.timing import ArrayTiming
 from accelsim.hardware.design import Organisation
 
 Codes = npt.NDArray[np.int64]
+Noise = Callable[[list[int]], Codes]
 Places = npt.NDArray[np.integer]
 Bits = npt.NDArray[np.uint64]
 
@@ -28,32 +31,33 @@ def words_needed(array: ArrayTiming, shape: tuple[int, int, int]) -> int:
 
 
 def edge_words(
-    array: ArrayTiming, activations: Codes, weights: Codes, rng: np.random.Generator
+    array: ArrayTiming, activations: Codes, weights: Codes, noise: tuple[Noise, Noise]
 ) -> tuple[Codes, Codes]:
     """Return the words that enter from the west and from the north.
 
     Args:
         array: The array.
-        activations: [m, k].
-        weights: [k, n].
-        rng: Fills the elements that are not in use, with values of the operands.
+        activations: Bits [m, k].
+        weights: Bits [k, n].
+        noise: Draws what stands in elements that are not in use, of the bits of an activation
+            and of a weight.
 
     Returns:
         int64 [words, rows x lanes] and [words, cols x lanes], element 0 of a word lowest.
     """
     if array.organisation == Organisation.SYSTOLIC_WS:
         return (
-            _streamed(_padded(activations, 1, array.rows, rng), array.rows),
-            _held(_padded(weights, 1, array.cols, rng), array.cols),
+            _streamed(_padded(activations, 1, array.rows, noise[0]), array.rows),
+            _held(_padded(weights, 1, array.cols, noise[1]), array.cols),
         )
     if array.organisation == Organisation.SYSTOLIC_IS:
         return (
-            _streamed(_padded(weights.T, 1, array.rows, rng), array.rows),
-            _held(_padded(activations.T, 1, array.cols, rng), array.cols),
+            _streamed(_padded(weights.T, 1, array.rows, noise[1]), array.rows),
+            _held(_padded(activations.T, 1, array.cols, noise[0]), array.cols),
         )
     return (
-        _stepped(activations, array.rows, array.lanes, rng),
-        _stepped(weights.T, array.cols, array.lanes, rng),
+        _stepped(activations, array.rows, array.lanes, noise[0]),
+        _stepped(weights.T, array.cols, array.lanes, noise[1]),
     )
 
 
@@ -81,16 +85,16 @@ def _tiled(high: int, wide: int, rows: int, cols: int, written: tuple[Places, Bi
     return whole.reshape(shape[0] * rows, shape[1] * cols)[:high, :wide]
 
 
-def _padded(matrix: Codes, axis: int, tile: int, rng: np.random.Generator) -> Codes:
+def _padded(matrix: Codes, axis: int, tile: int, noise: Noise) -> Codes:
     """Return ``matrix`` made whole tiles along ``axis`` with values that must not matter."""
     shape = list(matrix.shape)
     shape[axis] = -shape[axis] % tile
-    return np.concatenate([matrix, rng.choice(matrix.reshape(-1), shape)], axis=axis)
+    return np.concatenate([matrix, noise(shape)], axis=axis)
 
 
-def _stepped(matrix: Codes, places: int, lanes: int, rng: np.random.Generator) -> Codes:
+def _stepped(matrix: Codes, places: int, lanes: int, noise: Noise) -> Codes:
     """Word (tile, step) holds ``lanes`` reductions of each of ``places`` rows of [size, k]."""
-    whole = _padded(_padded(matrix, 1, lanes, rng), 0, places, rng)
+    whole = _padded(_padded(matrix, 1, lanes, noise), 0, places, noise)
     tiles, steps = whole.shape[0] // places, whole.shape[1] // lanes
     words = whole.reshape(tiles, places, steps, lanes).transpose(0, 2, 1, 3)
     return words.reshape(tiles * steps, places * lanes)

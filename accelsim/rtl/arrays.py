@@ -18,9 +18,11 @@ from accelsim.engine.timing import ArrayTiming
 from accelsim.errors import UserError
 from accelsim.formats import lookup_format
 from accelsim.hardware.design import Organisation
-from accelsim.rtl.array_words import edge_words, sums_of_words, words_needed
+from accelsim.rtl.array_sums import Arithmetic, IntegerArithmetic
+from accelsim.rtl.array_words import Noise, edge_words, sums_of_words, words_needed
 from accelsim.rtl.circuit import Circuit, Outputs, Places, build
 from accelsim.rtl.circuit import Simulation as _Registers
+from accelsim.rtl.float_sums import FIELDS, FusedDot, MultiplyAdd
 from accelsim.rtl.sources import SV_FOLDER
 from accelsim.rtl.words import lanes_of, signed
 
@@ -41,12 +43,23 @@ class Kind:
     weight: str
     organisations: tuple[Organisation, ...]
 
+    @property
+    def floating(self) -> bool:
+        """Whether operands are floats, and sums float32."""
+        return self.activation in FIELDS
+
 
 _EVERY = tuple(Organisation)
+_SYSTOLIC = (Organisation.SYSTOLIC_OS, Organisation.SYSTOLIC_WS, Organisation.SYSTOLIC_IS)
 KINDS = {
     "ternary_add": Kind(0, "int8", "ternary", _EVERY),
     "int8_mac": Kind(1, "int8", "int8", _EVERY),
     "int8_int4_mac": Kind(2, "int8", "int4", _EVERY),
+    "fp16_fmac": Kind(3, "fp16", "fp16", _SYSTOLIC),
+    "bf16_fmac": Kind(4, "bf16", "bf16", _SYSTOLIC),
+    "fp32_fmac": Kind(5, "fp32", "fp32", _SYSTOLIC),
+    "fp16_fused": Kind(6, "fp16", "fp16", (Organisation.DOT,)),
+    "bf16_fused": Kind(7, "bf16", "bf16", (Organisation.DOT,)),
 }
 OVERFLOWS = {"wrap": 0, "saturate": 1}
 DEPTHS = (1 << 12, 1 << 16, 1 << 20)  # of the SRAMs; another depth is another build
@@ -72,10 +85,23 @@ class RtlArray:
     depth: int = DEPTHS[0]
 
     @property
+    def kind(self) -> Kind:
+        """Its row of ``KINDS``."""
+        return KINDS[self.pe]
+
+    @property
+    def arithmetic(self) -> Arithmetic:
+        """What its PEs compute."""
+        if not self.kind.floating:
+            return IntegerArithmetic(self.accumulator_bits, self.overflow == "saturate")
+        if Organisation.DOT in self.kind.organisations:
+            return FusedDot(self.kind.activation, self.timing.lanes)
+        return MultiplyAdd(self.kind.activation)
+
+    @property
     def operand_bits(self) -> tuple[int, int]:
         """Bits of an activation and of a weight at the PE."""
-        kind = KINDS[self.pe]
-        return lookup_format(kind.activation).bits, lookup_format(kind.weight).bits
+        return lookup_format(self.kind.activation).bits, lookup_format(self.kind.weight).bits
 
     @property
     def parameters(self) -> dict[str, int]:
@@ -84,7 +110,7 @@ class RtlArray:
         activation_bits, weight_bits = self.operand_bits
         return {
             "ORGANISATION": int(timing.organisation),
-            "KIND": KINDS[self.pe].code,
+            "KIND": self.kind.code,
             "A": activation_bits,
             "W": weight_bits,
             "ROWS": timing.rows,
@@ -118,7 +144,7 @@ class RtlRun:
     """What one GEMM did.
 
     Attributes:
-        sums: int64 [m, n].
+        sums: int64 [m, n]: numbers, or the bits of float32.
         cycles: From the first operand word shown to the last write, inclusive.
         west: Cycles in which an operand word was shown at the west edge, ascending.
         north: The same at the north edge.
@@ -192,7 +218,9 @@ class Bench:
         weights: npt.NDArray[np.int64],
         quiet: dict[str, int],
     ) -> None:
-        words = edge_words(self._array.timing, activations, weights, self._rng)
+        masks = [(1 << bits) - 1 for bits in self._array.operand_bits]
+        noise = (self._elements(masks[0]), self._elements(masks[1]))
+        words = edge_words(self._array.timing, activations & masks[0], weights & masks[1], noise)
         count = max(map(len, words))
         shape = (*activations.shape, weights.shape[1])
         assert words_needed(self._array.timing, shape) <= self._array.depth, "see deep_enough"
@@ -213,6 +241,9 @@ class Bench:
                 stimulus[port.name] = ports.get(port.name, 0)
         return self._registers.run(stimulus)
 
+    def _elements(self, largest: int) -> Noise:
+        return lambda shape: self._rng.integers(0, largest, shape, endpoint=True)
+
     def _noise(self, cycles: int, bits: int) -> npt.NDArray[np.uint32]:
         noise = self._rng.integers(0, 1 << 32, (cycles, -(-bits // 32)), dtype=np.uint32)
         noise[:, -1] &= np.uint32((1 << ((bits - 1) % 32 + 1)) - 1)
@@ -231,9 +262,11 @@ class Bench:
         west, north, partial, writes = (np.flatnonzero(flags) - 1 for flags in (*shown, write))
         bits, cols = self._array.accumulator_bits, self._array.timing.cols
         elements = lanes_of(mask, 1, cols)
-        sums = lanes_of(words, bits, cols)
+        values = sums_of_words(
+            self._array.timing, m, n, address, lanes_of(words, bits, cols), elements
+        )
         return RtlRun(
-            signed(sums_of_words(self._array.timing, m, n, address, sums, elements), bits),
+            values.astype(np.int64) if self._array.kind.floating else signed(values, bits),
             int(writes[-1]) + 1,
             west,
             north,

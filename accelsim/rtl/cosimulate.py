@@ -13,7 +13,7 @@ from accelsim.config import DesignConfig
 from accelsim.engine.timing import ArrayTiming, cycles_of_gemms
 from accelsim.errors import UserError
 from accelsim.hardware.design import ARRAY, Designs, Organisation
-from accelsim.rtl.array_sums import integer_sums
+from accelsim.rtl.array_sums import array_sums
 from accelsim.rtl.array_words import words_needed
 from accelsim.rtl.arrays import KINDS, Bench, RtlArray
 
@@ -173,13 +173,7 @@ def _rows(
             progress(f"simulating {m} x {k} x {n}, {number + 1} of {len(products)}")
             engine = int(cycles_of_gemms(timing, np.array([product.shape], np.int64))[0, -1])
             run = bench.gemm(product.activations, product.weights, patience=2 * engine + PATIENCE)
-            exact = integer_sums(
-                timing,
-                product.activations,
-                product.weights,
-                array.accumulator_bits,
-                array.overflow == "saturate",
-            )
+            exact = array_sums(timing, array.arithmetic, product.activations, product.weights)
             yield {
                 "operands": product.name,
                 "m": m,
