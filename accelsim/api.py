@@ -272,7 +272,8 @@ def rtl_simulate(
 ) -> dict[str, Any]:
     """Simulate the SystemVerilog of a design's array and compare it with the engine, plain JSON.
 
-    Operands are cut at random out of what the linears of the shipped network multiply.
+    Operands are cut at random out of what the linears of the shipped network multiply, and for
+    floats its output layer, too.
 
     Args:
         design: A shipped design or a YAML file.
@@ -295,11 +296,14 @@ def rtl_simulate(
     rng = np.random.default_rng(seed)
     shapes = cosimulate.shapes_of(array.timing, shape, cases, rng)
     source = open_source(Request(decode=0, seed=seed))
-    operands = source.operands(progress)
+    *linears, head = source.operands(progress)
     products = []
     for number, each in enumerate(shapes):
-        linear = operands[number * 5 % len(operands)]  # the seven kinds of linear in turn
-        products.append(cosimulate.cut(linear.name, linear.codes, linear.weights, each, rng))
+        # Linears in turn; the output layer, whose operands are no small integers, for floats.
+        chosen = head if array.kind.floating and number % 2 else linears[number * 5 % len(linears)]
+        products.append(
+            cosimulate.cut(array.kind, chosen.name, chosen.activations, chosen.weights, each, rng)
+        )
     rows = cosimulate.compare(array, products, seed=seed, progress=progress)
     return {
         "design": loaded.config.name,

@@ -134,7 +134,7 @@ class Source:
         return synthetic_trace(self.config, self.workload, form, shipped_profile(), self.seed)
 
     def operands(self, progress: Progress) -> list[LinearOperands]:
-        """Return what the ternary linears of a checkpoint multiply while they read the tokens."""
+        """Return what the linears of a checkpoint multiply while it reads the tokens."""
         from accelsim.functional.operand_source import linear_operands
 
         network = self.network(progress)

@@ -1,4 +1,4 @@
-"""Operands of a network's linears as they really are: int8 codes of a text, ternary weights."""
+"""Operands of a network's products as they really are, while it reads a text."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.functional.checkpoint import Checkpoint, TernaryWeight
 from accelsim.functional.network import Network
 
 
@@ -17,29 +18,31 @@ class LinearOperands:
 
     Attributes:
         name: The linear's name in the checkpoint.
-        codes: Activations, int8 [tokens, inputs].
-        weights: -1, 0, +1, int8 [outputs, inputs].
+        activations: [tokens, inputs]: int8 codes, or float32.
+        weights: [outputs, inputs]: int8 -1, 0, +1, or float32.
     """
 
     name: str
-    codes: NDArray[np.int8]
-    weights: NDArray[np.int8]
+    activations: NDArray[Any]
+    weights: NDArray[Any]
 
 
 def linear_operands(network: Network, tokens: NDArray[np.int64]) -> list[LinearOperands]:
-    """Run ``tokens`` [batch, positions] and return the operands of every ternary linear."""
-    seen: list[tuple[str, NDArray[np.int8]]] = []
+    """Return the operands of every linear while the network reads tokens [batch, positions].
+
+    The output layer comes last.
+    """
+    seen: list[tuple[str, NDArray[Any]]] = []
 
     def observe(name: str, layer: int, kind: str, *operands: NDArray[Any]) -> None:
-        if kind == "gemm" and operands[0].dtype == np.int8:
+        if kind in ("gemm", "lm_head"):
             seen.append((name, operands[0]))
 
     batch, positions = tokens.shape
-    network.forward(tokens, network.new_cache(batch, positions), last=1, observer=observe)
-    linears = network.checkpoint.linears
-    rows: list[LinearOperands] = []
-    for name, codes in seen:
-        weight = linears[name]
-        assert not hasattr(weight, "stored"), "int8 codes enter ternary linears alone"
-        rows.append(LinearOperands(name, codes, weight.unpack()))
-    return rows
+    network.forward(tokens, network.new_cache(batch, positions), observer=observe)
+    return [LinearOperands(name, x, _weights(network.checkpoint, name)) for name, x in seen]
+
+
+def _weights(checkpoint: Checkpoint, name: str) -> NDArray[Any]:
+    weight = checkpoint.linears.get(name) or checkpoint.dense[f"{name}.weight"]
+    return weight.unpack() if isinstance(weight, TernaryWeight) else weight.widen()

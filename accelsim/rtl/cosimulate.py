@@ -15,12 +15,14 @@ from accelsim.errors import UserError
 from accelsim.hardware.design import ARRAY, Designs, Organisation
 from accelsim.rtl.array_sums import array_sums
 from accelsim.rtl.array_words import words_needed
-from accelsim.rtl.arrays import KINDS, Bench, RtlArray
+from accelsim.rtl.arrays import KINDS, Bench, Kind, RtlArray
+from accelsim.rtl.float_sums import FIELDS, float_bits
 
 Progress = Callable[[str], None]
 Shape = tuple[int, int, int]
 
 LARGEST_ARRAY = 4096  # multipliers or adders; a build of more takes longer than anyone waits
+LONGEST_FLOAT = 5  # stages of mac_float and sum_float with the register behind them
 DEFAULT_CASES, MOST_CASES = 6, 10_000
 PATIENCE = 1000  # cycles; past these and twice the engine's an array is taken to hang
 # Seconds of a build, measured: a little for any, and so much per PE of a systolic array or lane.
@@ -29,7 +31,10 @@ _BUILD_SECONDS, _PE_SECONDS, _LANE_SECONDS = 2.0, 0.04, 0.012
 
 @dataclass(frozen=True)
 class Product:
-    """A GEMM and where its operands are from: activations [m, k] times weights [k, n], int64."""
+    """A GEMM and where its operands are from: activations [m, k] times weights [k, n], int64.
+
+    Integers are themselves, floats their bits.
+    """
 
     name: str
     activations: npt.NDArray[np.int64]
@@ -67,6 +72,14 @@ def array_of_design(designs: Designs, file: object) -> RtlArray:
         interleave=bool(unit["interleave"]),
         overlap=bool(unit["overlap"]),
     )
+    if kind.floating and timing.latency > LONGEST_FLOAT:
+        raise UserError(
+            "no floating-point PE has so many pipeline stages in SystemVerilog",
+            file=file,
+            key="array.latency",
+            value=timing.latency,
+            allowed=f"1 to {LONGEST_FLOAT}",
+        )
     if timing.rows * timing.cols * timing.lanes > LARGEST_ARRAY:
         raise UserError(
             "array is too large to build",
@@ -127,25 +140,31 @@ def telling_shapes(timing: ArrayTiming, count: int, rng: np.random.Generator) ->
 
 
 def cut(
+    kind: Kind,
     name: str,
-    codes: npt.NDArray[np.integer],
-    weights: npt.NDArray[np.integer],
+    activations: npt.NDArray[Any],
+    weights: npt.NDArray[Any],
     shape: Shape,
     rng: np.random.Generator,
 ) -> Product:
-    """Cut a GEMM out of codes [tokens, inputs] and weights [outputs, inputs], at random.
+    """Cut a GEMM out of activations [tokens, inputs] and weights [outputs, inputs], at random.
 
-    What is smaller than the shape is repeated.
+    What is smaller than the shape is repeated. Floats are rounded to the formats of ``kind``.
     """
+    sizes = (*activations.shape, len(weights))
     tokens, inputs, outputs = (
         (int(rng.integers(max(1, size - wanted + 1))) + np.arange(wanted)) % size
-        for size, wanted in zip((codes.shape[0], codes.shape[1], len(weights)), shape, strict=True)
+        for size, wanted in zip(sizes, shape, strict=True)
     )
     return Product(
         name,
-        codes[np.ix_(tokens, inputs)].astype(np.int64),
-        weights[np.ix_(outputs, inputs)].T.astype(np.int64),
+        _at_port(activations[np.ix_(tokens, inputs)], kind.activation),
+        _at_port(weights[np.ix_(outputs, inputs)].T, kind.weight),
     )
+
+
+def _at_port(values: npt.NDArray[Any], form: str) -> npt.NDArray[np.int64]:
+    return float_bits(values, form) if form in FIELDS else values.astype(np.int64)
 
 
 def compare(
