@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from rtl_needed import need_simulator, need_verilator
 from accelsim.errors import UserError
 from accelsim.rtl import circuit, tools, verilate
 from accelsim.rtl.circuit import Circuit, build, lint
-from accelsim.rtl.sources import sources_of
+from accelsim.rtl.sources import SV_FOLDER, sources_of
 from accelsim.rtl.tools import BACKENDS
 from accelsim.rtl.words import Port, lanes_of, ports_of, rows_of, signed
 
@@ -286,6 +287,20 @@ def test_sources_come_behind_what_they_refer_to(tmp_path: Path) -> None:
     other.mkdir()
     (other / "part.sv").write_text("module part; endmodule")
     assert sources_of("top", [tmp_path, other / "part.sv"])[0] == other / "part.sv"
+
+
+@pytest.mark.parametrize("file", sorted(SV_FOLDER.glob("*.sv")), ids=lambda file: file.stem)
+def test_a_source_holds_the_module_it_is_named_after_and_says_what_it_is(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert re.findall(r"^(?:module|package)\s+(\w+)", text, re.MULTILINE) == [file.stem]
+    assert text.startswith("// ")
+
+
+def test_the_example_of_the_page_runs() -> None:
+    need_simulator()
+    page = Path(__file__).resolve().parent.parent / "docs" / "rtl.md"
+    example = page.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    exec(example, {})
 
 
 def test_an_unknown_module_is_refused_with_a_hint(folder: Path) -> None:
