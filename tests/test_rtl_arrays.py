@@ -1,7 +1,7 @@
 """Arrays in SystemVerilog: every sum and every cycle, against exact models and the closed form.
 
-The SRAM ports of an array are compared with the referee's cycle by cycle, too. ``--rtl-full`` adds
-a campaign of some hundred random GEMMs on random arrays up to 16 x 16.
+The SRAM ports of an array are compared with the referee's cycle by cycle, too. `test_rtl_campaign`
+runs more of the same.
 """
 
 from __future__ import annotations
@@ -10,36 +10,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from float_rationals import BF16, FP16, FP32, Format, accumulate, fused_dot, multiply_add
+from hypothesis import given
+from hypothesis import strategies as st
 from referee import simulate
+from rtl_arrays import array, assert_exact, label, operands, run, shapes_around
 from rtl_needed import need_simulator
 
-from accelsim.engine.timing import ArrayTiming, Organisation, accesses_of_gemms, cycles_of_gemms
+from accelsim.engine.timing import Organisation
 from accelsim.errors import UserError
-from accelsim.rtl.array_sums import array_sums
-from accelsim.rtl.arrays import KINDS, Bench, RtlArray, RtlRun
+from accelsim.rtl.arrays import Bench, RtlArray
 from accelsim.rtl.circuit import Circuit, build, lint
-from accelsim.rtl.float_sums import float_bits
+from accelsim.rtl.float_sums import FusedDot, MultiplyAdd
 from accelsim.rtl.sources import SV_FOLDER
 
 need_simulator()
 
 OS, WS, IS, DOT = Organisation
-Shape = tuple[int, int, int]
-WEIGHTS = {"ternary_add": (-1, 1), "int8_mac": (-128, 127), "int8_int4_mac": (-8, 7)}
-
-
-def array(
-    organisation: Organisation,
-    rows: int,
-    cols: int,
-    *,
-    pe: str = "ternary_add",
-    bits: int = 32,
-    overflow: str = "wrap",
-    **timing: int,
-) -> RtlArray:
-    return RtlArray(ArrayTiming(organisation, rows, cols, **timing), pe, bits, overflow)
-
 
 ARRAYS = [
     array(OS, 1, 1),
@@ -70,62 +57,6 @@ ARRAYS = [
     array(DOT, 2, 2, lanes=4, latency=3, interleave=True, pe="fp16_fused"),
     array(DOT, 1, 2, lanes=5, latency=2, pe="bf16_fused"),
 ]
-
-
-def label(built: RtlArray) -> str:
-    timing = built.timing
-    flags = "i" * timing.interleave + "o" * timing.overlap
-    size = f"{timing.rows}x{timing.cols}x{timing.lanes}"
-    return f"{timing.organisation.name}-{size}-L{timing.latency}-II{timing.interval}-{flags}"
-
-
-def operands(pe: str, shape: Shape, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    m, k, n = shape
-    if KINDS[pe].floating:
-        return floats(pe, (m, k), rng), floats(pe, (k, n), rng)
-    low, high = WEIGHTS[pe]
-    return rng.integers(-128, 128, (m, k)), rng.integers(low, high + 1, (k, n))
-
-
-def floats(pe: str, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """Numbers of many magnitudes, some of them zero, as bits."""
-    values = (
-        rng.normal(size=shape) * np.exp2(rng.integers(-8, 9, shape)) * rng.integers(0, 8, shape)
-    )
-    return float_bits(values, KINDS[pe].activation)
-
-
-def shapes_around(built: RtlArray, count: int, rng: np.random.Generator) -> list[Shape]:
-    """From 1 to past the array each way, the smallest and one token first."""
-    timing = built.timing
-    upper = (
-        2 * timing.rows + 3,
-        max(2 * timing.rows + 3, 5 * timing.lanes, 14),
-        2 * timing.cols + 3,
-    )
-    edges = [(1, 1, 1), (1, upper[1], timing.cols + 1), (timing.rows + 1, upper[1], timing.cols)]
-    return edges + [tuple(int(rng.integers(1, u + 1)) for u in upper) for _ in range(count)]
-
-
-def closed_form(built: RtlArray, shape: Shape) -> int:
-    return int(cycles_of_gemms(built.timing, np.array([shape], dtype=np.int64))[0, -1])
-
-
-def run(built: RtlArray, bench: Bench, activations: np.ndarray, weights: np.ndarray) -> RtlRun:
-    shape = (*activations.shape, weights.shape[1])
-    return bench.gemm(activations, weights, patience=2 * closed_form(built, shape) + 200)
-
-
-def assert_exact(
-    built: RtlArray, bench: Bench, activations: np.ndarray, weights: np.ndarray
-) -> None:
-    shape = (*activations.shape, weights.shape[1])
-    seen = run(built, bench, activations, weights)
-    exact = array_sums(built.timing, built.arithmetic, activations, weights)
-    np.testing.assert_array_equal(seen.sums, exact)
-    assert seen.cycles == closed_form(built, shape)
-    accesses = accesses_of_gemms(built.timing, np.array([shape], dtype=np.int64))[0]
-    assert seen.elements_written == accesses[2]
 
 
 @pytest.mark.parametrize("built", ARRAYS, ids=label)
@@ -228,7 +159,7 @@ MUTANTS = {
         "accumulators",
         "reduce ? {INDEX{1'b0}} : index",
         "index",
-        ARRAYS[3],
+        ARRAYS[17],
     ),
     "first step adds to the old sum": (
         "accumulators",
@@ -280,7 +211,7 @@ MUTANTS = {
     ),
     "tokens without reset": (
         "delay_token",
-        "if (rst) line <= '0;\n            else ",
+        "if (rst) line <= '0;\n                else ",
         "",
         ARRAYS[7],
     ),
@@ -307,3 +238,44 @@ def test_a_mutant_is_noticed(mutant: str, tmp_path: Path) -> None:
     assert text.count(old) == 1, "the mutant names one place"
     (tmp_path / f"{name}.sv").write_text(text.replace(old, new))
     assert notices(built, built.build(sources=[SV_FOLDER, tmp_path]))
+
+
+def numbers(form: Format) -> st.SearchStrategy[int]:
+    """Finite numbers of a format, as bits."""
+    top = ((1 << form.exp) - 1) << form.man
+    return st.integers(0, (1 << form.bits) - 1).filter(lambda bits: bits & top != top)
+
+
+FORMS = {"fp16": FP16, "bf16": BF16, "fp32": FP32}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_the_model_of_a_multiply_add_is_the_rational_one(name: str) -> None:
+    form = FORMS[name]
+
+    @given(numbers(form), numbers(form), numbers(FP32))
+    def agree(a: int, w: int, c: int) -> None:
+        sums = np.array([[c]], np.uint32).view(np.float32)
+        with np.errstate(over="ignore"):
+            seen = MultiplyAdd(name).step(sums, np.array([[a]]), np.array([[w]]))
+        exact = multiply_add(form, 1, 0, a, w, 0, c)
+        assert int(seen.view(np.uint32)[0, 0]) == exact
+
+    agree()
+
+
+@pytest.mark.parametrize(("name", "lanes"), [("fp16", 4), ("bf16", 5)])
+def test_the_model_of_a_fused_dot_product_is_the_rational_one(name: str, lanes: int) -> None:
+    form, levels = FORMS[name], (lanes - 1).bit_length()
+    many = st.lists(numbers(form), min_size=lanes, max_size=lanes)
+
+    @given(many, many, numbers(FP32))
+    def agree(a: list[int], w: list[int], c: int) -> None:
+        sums = np.array([[c]], np.uint32).view(np.float32)
+        with np.errstate(over="ignore"):
+            seen = FusedDot(name, lanes).step(sums, np.array([a]), np.array([w]).T)
+        t = fused_dot(form, 26 + levels, a, w, [1] * lanes)
+        exact = accumulate(t, c, t.exponent - 2 * form.bias + 1 + levels, 26 + 2 * levels)
+        assert int(seen.view(np.uint32)[0, 0]) == exact
+
+    agree()
