@@ -295,6 +295,7 @@ def rtl_simulate(
     array = cosimulate.array_of_design(build_designs([loaded.config], [loaded.file]), loaded.file)
     rng = np.random.default_rng(seed)
     shapes = cosimulate.shapes_of(array.timing, shape, cases, rng)
+    array, circuit = cosimulate.build_for(array, shapes, progress)
     source = open_source(Request(decode=0, seed=seed))
     *linears, head = source.operands(progress)
     products = []
@@ -304,7 +305,7 @@ def rtl_simulate(
         products.append(
             cosimulate.cut(array.kind, chosen.name, chosen.activations, chosen.weights, each, rng)
         )
-    rows = cosimulate.compare(array, products, seed=seed, progress=progress)
+    rows = cosimulate.compare(array, circuit, products, seed, progress)
     return {
         "design": loaded.config.name,
         "array": array.parameters,

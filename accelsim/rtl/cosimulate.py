@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from accelsim.hardware.design import ARRAY, Designs, Organisation
 from accelsim.rtl.array_sums import array_sums
 from accelsim.rtl.array_words import words_needed
 from accelsim.rtl.arrays import KINDS, Bench, Kind, RtlArray
+from accelsim.rtl.circuit import Circuit
 from accelsim.rtl.float_sums import FIELDS, float_bits
 
 Progress = Callable[[str], None]
@@ -167,40 +168,51 @@ def _at_port(values: npt.NDArray[Any], form: str) -> npt.NDArray[np.int64]:
     return float_bits(values, form) if form in FIELDS else values.astype(np.int64)
 
 
+def build_for(
+    array: RtlArray, shapes: Sequence[Shape], progress: Progress
+) -> tuple[RtlArray, Circuit]:
+    """Compile an array with SRAMs that hold the operands of all ``shapes``.
+
+    Raises:
+        UserError: There are no such SRAMs, or a tool is missing.
+    """
+    timing = array.timing
+    array = array.deep_enough(max(words_needed(timing, shape) for shape in shapes))
+    size = f"{timing.rows} x {timing.cols}" + (f" x {timing.lanes}" if timing.lanes > 1 else "")
+    seconds = build_seconds(timing)
+    progress(f"compiling a {size} array, unless it was before: about {seconds} s")
+    return array, array.build()
+
+
 def compare(
-    array: RtlArray, products: Sequence[Product], *, seed: int = 0, progress: Progress
+    array: RtlArray, circuit: Circuit, products: Sequence[Product], seed: int, progress: Progress
 ) -> list[dict[str, Any]]:
     """Run GEMMs one after the other; return a row for each, plain JSON.
 
     Keys: operands, m, k, n, cycles_rtl, cycles_engine, cycles_difference, sums, sums_different.
     """
-    return list(_rows(array, products, seed, progress))
-
-
-def _rows(
-    array: RtlArray, products: Sequence[Product], seed: int, progress: Progress
-) -> Iterator[dict[str, Any]]:
-    timing = array.timing
-    array = array.deep_enough(max(words_needed(timing, product.shape) for product in products))
-    shape = f"{timing.rows} x {timing.cols}" + (f" x {timing.lanes}" if timing.lanes > 1 else "")
-    seconds = build_seconds(timing)
-    progress(f"compiling a {shape} array, unless it was before: about {seconds} s")
-    circuit = array.build()
+    rows: list[dict[str, Any]] = []
     with Bench(array, circuit, seed) as bench:
         for number, product in enumerate(products):
-            m, k, n = product.shape
-            progress(f"simulating {m} x {k} x {n}, {number + 1} of {len(products)}")
-            engine = int(cycles_of_gemms(timing, np.array([product.shape], np.int64))[0, -1])
-            run = bench.gemm(product.activations, product.weights, patience=2 * engine + PATIENCE)
-            exact = array_sums(timing, array.arithmetic, product.activations, product.weights)
-            yield {
-                "operands": product.name,
-                "m": m,
-                "k": k,
-                "n": n,
-                "cycles_rtl": run.cycles,
-                "cycles_engine": engine,
-                "cycles_difference": run.cycles - engine,
-                "sums": m * n,
-                "sums_different": int((run.sums != exact).sum()),
-            }
+            shape = " x ".join(map(str, product.shape))
+            progress(f"simulating {shape}, {number + 1} of {len(products)}")
+            rows.append(_row(array, bench, product))
+    return rows
+
+
+def _row(array: RtlArray, bench: Bench, product: Product) -> dict[str, Any]:
+    m, k, n = product.shape
+    engine = int(cycles_of_gemms(array.timing, np.array([product.shape], np.int64))[0, -1])
+    run = bench.gemm(product.activations, product.weights, patience=2 * engine + PATIENCE)
+    exact = array_sums(array.timing, array.arithmetic, product.activations, product.weights)
+    return {
+        "operands": product.name,
+        "m": m,
+        "k": k,
+        "n": n,
+        "cycles_rtl": run.cycles,
+        "cycles_engine": engine,
+        "cycles_difference": run.cycles - engine,
+        "sums": m * n,
+        "sums_different": int((run.sums != exact).sum()),
+    }
