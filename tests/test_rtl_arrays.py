@@ -17,7 +17,7 @@ from referee import simulate
 from rtl_arrays import array, assert_exact, label, operands, run, shapes_around
 from rtl_needed import need_simulator
 
-from accelsim.engine.timing import Organisation
+from accelsim.engine.timing import ArrayTiming, Organisation
 from accelsim.errors import UserError
 from accelsim.rtl.arrays import Bench, RtlArray
 from accelsim.rtl.circuit import Circuit, build, lint
@@ -69,6 +69,15 @@ def test_cycles_and_sums_are_those_of_the_page(built: RtlArray) -> None:
                 assert_exact(built, bench, *operands(built.pe, shape, rng))
 
 
+def partial_words(timing: ArrayTiming, shape: tuple[int, int, int]) -> int:
+    """Words of sums that ws and is read back: all of a column tile for all folds of k but one."""
+    if timing.organisation in (OS, DOT):
+        return 0
+    m, k, n = shape
+    streamed, wide = (m, n) if timing.organisation == WS else (n, m)
+    return streamed * (-(-k // timing.rows) - 1) * -(-wide // timing.cols)
+
+
 @pytest.mark.parametrize("built", ARRAYS, ids=label)
 def test_the_srams_are_read_and_written_in_the_cycles_of_the_referee(built: RtlArray) -> None:
     rng = np.random.default_rng(5)
@@ -84,6 +93,7 @@ def test_the_srams_are_read_and_written_in_the_cycles_of_the_referee(built: RtlA
                 ("write", seen.writes),
             ):
                 assert cycles.tolist() == [c for c in sorted(table) if place in table[c]], place
+            assert seen.partial_reads == partial_words(built.timing, shape)
 
 
 def test_a_gemm_larger_than_any_tile_is_exact() -> None:
