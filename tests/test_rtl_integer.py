@@ -341,7 +341,7 @@ def test_dot_products_are_exact(tmp_path: Path) -> None:
 def test_sums_of_dot_products_are_exact(tmp_path: Path) -> None:
     check_sums(
         tmp_path,
-        list(itertools.product(WEIGHT_BITS, (1, 6, 32), (10, 20, 32), range(4), (WRAP, SATURATE))),
+        list(itertools.product(WEIGHT_BITS, (1, 6), (10, 24), range(4), (WRAP, SATURATE))),
     )
 
 
@@ -524,9 +524,9 @@ def test_the_checks_find_a_planted_mistake(mistake: str, tmp_path: Path) -> None
 
 def test_yosys_simulates_the_same(tmp_path: Path) -> None:
     need_simulator("cxxrtl")
-    macs = [(k, acc, s, o) for k in WEIGHT_BITS for acc, s, o in ((12, 3, SATURATE), (24, 2, WRAP))]
+    macs = [(TERNARY, 12, 3, SATURATE), (INT8, 24, 2, WRAP), (INT4, 24, 0, WRAP)]
     check_macs(tmp_path, macs, backend="cxxrtl")
-    check_dots(tmp_path, [(TERNARY, 5), (INT4, 3)], backend="cxxrtl")
+    check_dots(tmp_path, [(TERNARY, 5)], backend="cxxrtl")
 
 
 LINTED: list[tuple[str, dict[str, int]]] = [

@@ -13,7 +13,7 @@ from accelsim.rtl.words import Port
 
 _PORT = re.compile(r"/\*(input|output)\*/ (?:value|wire)<(\d+)> p_(\w+)[;{ ]")
 _STATE_HOLDER = re.compile(r"^\t(?:/\*\w+\*/ )?(?:wire<\d+>|memory<\d+>) (\w+)", re.MULTILINE)
-_WRITTEN = re.compile(r"\b(\w+)\.(?:next|curr|write\()")
+_WRITTEN = re.compile(r"\b(\w+)\.(?:next\b|update\()")
 _CLASS = re.compile(r"new cxxrtl_design::(\w+)")
 
 _STATE = """

@@ -11,8 +11,9 @@ from accelsim.rtl.tools import Tool
 from accelsim.rtl.words import Port
 
 # Registers and undriven values start at random, so that a missing reset shows. Warnings are the
-# business of lint.
-OPTIONS = ("--x-initial", "unique", "--x-assign", "unique", "-Wno-fatal")
+# business of lint. Compilers take much longer for one long function than for several.
+_RANDOM = ("--x-initial", "unique", "--x-assign", "unique")
+OPTIONS = (*_RANDOM, "-Wno-fatal", "--output-split-cfuncs", "200")
 RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
 
 _PORT = re.compile(r"VL_(IN|OUT)(?:8|16|64|W|)\(&(\w+),(\d+),(\d+)(?:,\d+)?\);")
