@@ -37,9 +37,13 @@ def number(rng: np.random.Generator, form: Format) -> int:
     elif draw < 0.5:
         field = int(rng.integers(0, top))
     else:
-        field = int(np.clip(rng.normal(form.bias, 6), 0, top - 1))
+        field = clipped(rng.normal(form.bias, 6), 0, top - 1)
     sign = int(rng.integers(2)) << (form.exp + form.man)
     return sign | field << form.man | fraction(rng, form.man)
+
+
+def clipped(value: float, low: int, high: int) -> int:
+    return min(max(int(value), low), high)
 
 
 def fraction(rng: np.random.Generator, bits: int) -> int:
@@ -60,11 +64,15 @@ def beside(rng: np.random.Generator, value: Fraction) -> int:
         nearest = round_to_float32(-value)
         return max(nearest + int(rng.integers(-2, 3)), 0) & 0xFFFFFFFF
     magnitude = floor_log2(abs(value))
-    reach = 3 if draw < 0.4 else 30 if draw < 0.9 else 60
-    near = magnitude + int(rng.integers(-reach, reach + 1))
-    significand = (1 << 23 | fraction(rng, 23)) * power(near - 23)
-    bits = round_to_float32(significand) & ~SIGN
-    return bits | SIGN * int(rng.integers(2))
+    if draw < 0.4:  # a few places lower, and takes from it
+        near, negative = magnitude - int(rng.integers(7)), value > 0
+        significand = 1 << 23 | int(rng.integers(1 << 23))
+    else:
+        reach = 3 if draw < 0.5 else 30 if draw < 0.9 else 60
+        near, negative = magnitude + int(rng.integers(-reach, reach + 1)), rng.random() < 0.5
+        significand = 1 << 23 | fraction(rng, 23)
+    bits = round_to_float32(significand * power(near - 23))
+    return bits | (SIGN if negative else 0)
 
 
 def multiply_adds(form: Format, count: int, seed: int = 0) -> dict[str, np.ndarray]:
@@ -73,6 +81,8 @@ def multiply_adds(form: Format, count: int, seed: int = 0) -> dict[str, np.ndarr
     rows = []
     for _ in range(count):
         a, w = number(rng, form), number(rng, form)
+        if rng.random() < 0.1:  # a single bit, as far down in the product as it can be
+            a, w = 1, int(rng.integers(form.bias, 2 * form.bias + 1)) << form.man
         r = number(rng, FP32)
         kind = rng.random()
         step, reduce = int(kind < 0.9), int(0.8 < kind < 0.95)
@@ -103,7 +113,7 @@ def dots(form: Format, lanes: int, count: int, seed: int = 0) -> dict[str, np.nd
     """Draw ``count`` operations of dot_float, by port: [count, lanes] each.
 
     A part has all kinds of numbers, a part ordinary ones (an alignment by 0 to 30 places), a part
-    products that cancel each other.
+    products that cancel each other, a few many special values.
     """
     rng = np.random.default_rng(seed)
     a, w = (np.empty((count, lanes), np.int64) for _ in range(2))
@@ -111,10 +121,12 @@ def dots(form: Format, lanes: int, count: int, seed: int = 0) -> dict[str, np.nd
         spread = rng.choice([0.0, 2.0, 6.0])
         for lane in range(lanes):
             for operands in (a, w):
-                if row % 4 == 0:
+                if row % 20 == 0 and rng.random() < 0.5:
+                    operands[row, lane] = int(rng.choice(form.specials))
+                elif row % 4 == 0:
                     operands[row, lane] = number(rng, form)
                 else:
-                    field = int(np.clip(rng.normal(form.bias, spread), 0, (1 << form.exp) - 2))
+                    field = clipped(rng.normal(form.bias, spread), 0, (1 << form.exp) - 2)
                     sign = int(rng.integers(2)) << (form.exp + form.man)
                     operands[row, lane] = sign | field << form.man | fraction(rng, form.man)
         if row % 4 == 1:  # the second half of the lanes takes the first half away again
@@ -144,9 +156,10 @@ def sums_of_dots(
     for _ in range(count):
         length = bits if rng.random() < 0.5 else int(rng.integers(0, bits + 1))
         integer = (1 << length) - 1 & (1 << length >> 1 | fraction(rng, max(length, 1)))
+        integer = integer if rng.random() < 0.8 else 1
         integer = -integer if rng.random() < 0.5 else integer
         special = int(rng.integers(1, 4)) if rng.random() < 0.03 else 0
-        exponent = int(np.clip(rng.normal(2 * form.bias, 8), 2, 4 * form.bias))
+        exponent = clipped(rng.normal(2 * form.bias, 8), 2, 4 * form.bias)
         if rng.random() < 0.2:
             exponent = int(rng.integers(2, 4 * form.bias + 1))
         sums.append(Sum(special, exponent, integer, power(exponent - 2 * form.bias + 2 - window)))

@@ -6,6 +6,7 @@ Python's ``round`` of a fraction, which takes ties to even. Nothing here knows h
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -65,6 +66,7 @@ class Number(NamedTuple):
 NAN = Number(False, Fraction(0), Kind.NAN)
 
 
+@functools.cache
 def power(exponent: int) -> Fraction:
     return Fraction(2) ** exponent
 
@@ -76,6 +78,7 @@ def fields(bits: int, form: Format) -> tuple[bool, int, int]:
     return bool(negative), field, fraction
 
 
+@functools.cache
 def decode(bits: int, form: Format) -> Number:
     negative, field, fraction = fields(bits, form)
     if field == (1 << form.exp) - 1:
@@ -130,7 +133,7 @@ def multiply_add(form: Format, step: int, reduce: int, a: int, w: int, r: int, c
 
 
 class Sum(NamedTuple):
-    """What dot_float shows: a special value (0 none, 1 NaN, 2 infinite, 3 -infinite), or sum * unit."""
+    """What dot_float shows: integer * unit, or a special value: 1 NaN, 2 infinite, 3 -infinite."""
 
     special: int
     exponent: int
@@ -158,18 +161,21 @@ def products(
     return [multiply(decode(x, form), decode(y, form)) for x, y, count in lanes if count]
 
 
+def product_exponent(form: Format, a: int, w: int) -> int:
+    """Return the sum of two exponent fields, 1 for that of a subnormal; 0 if one is zero."""
+    (_, left, left_fraction), (_, right, right_fraction) = fields(a, form), fields(w, form)
+    if not (left + left_fraction and right + right_fraction):
+        return 0
+    return max(left, 1) + max(right, 1)
+
+
 def fused_dot(
     form: Format, window: int, a: Sequence[int], w: Sequence[int], valid: Sequence[int]
 ) -> Sum:
     """Return the sum of products that are cut off, towards zero, below the window."""
     exact = products(form, a, w, valid)
-    exponents = [0]
-    for x, y, count in zip(a, w, valid, strict=True):
-        if count and decode(x, form) != NAN and decode(y, form) != NAN:
-            (_, left, left_fraction), (_, right, right_fraction) = fields(x, form), fields(y, form)
-            if left + left_fraction and right + right_fraction:
-                exponents.append(max(left, 1) + max(right, 1))
-    exponent = max(exponents)
+    lanes = zip(a, w, valid, strict=True)
+    exponent = max(product_exponent(form, x, y) if count else 0 for x, y, count in lanes)
     unit = power(exponent - 2 * form.bias + 2 - window)
     infinite = {n.negative for n in exact if n.kind is Kind.INFINITE}
     special = 0

@@ -108,11 +108,7 @@ DotCase = tuple[int, int]  # lanes, window
 
 
 def check_dots(
-    folder: Path,
-    form: Format,
-    cases: Sequence[DotCase],
-    sources: Sources = OURS,
-    backend: str | None = None,
+    folder: Path, form: Format, cases: Sequence[DotCase], sources: Sources = OURS
 ) -> None:
     most = max(lanes for lanes, _ in cases)
     inputs = {"a": form.bits * most, "w": form.bits * most, "valid": most}
@@ -123,8 +119,8 @@ def check_dots(
         parameters = {"KIND": DOT_KINDS[form], "LANES": lanes, "WINDOW": window}
         size = form.exp + window + levels(lanes) + 4
         instances.append(Instance("dot", parameters, wires, "t", size))
-    circuit = build_many(folder, inputs, instances, sources=sources, backend=backend)
-    given = dots(form, most, 1600)
+    circuit = build_many(folder, inputs, instances, sources=sources)
+    given = dots(form, most, 1000)
     outputs = circuit.replay(given)
     for i, (lanes, window) in enumerate(cases):
         late = 1 + levels(lanes)
@@ -222,7 +218,9 @@ def floats(bits: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
 def test_the_model_reads_every_number_of_16_bits_as_numpy_does(form: Format) -> None:
     every = np.arange(1 << 16, dtype=np.int64)
     values = every.astype(np.uint16).view(np.float16) if form == FP16 else floats(every << 16)
-    for bits, value in zip(every.tolist(), values.astype(float).tolist(), strict=True):
+    with np.errstate(invalid="ignore"):  # signalling NaNs
+        wide = values.astype(float).tolist()
+    for bits, value in zip(every.tolist(), wide, strict=True):
         number = decode(bits, form)
         if number.kind is Kind.FINITE:
             assert float(number.value) == value
@@ -271,13 +269,14 @@ def test_a_multiply_add_is_rounded_once_with_any_number_of_stages(
     check_macs(tmp_path, form, STAGES)
 
 
-@pytest.mark.parametrize("form", DOT_KINDS)
+@pytest.mark.parametrize(
+    ("form", "lanes"), [(FP16, (1, 2, 4, 7, 32)), (BF16, (1, 3, 5, 8, 17))], ids=str
+)
 def test_a_dot_product_cuts_off_what_lies_below_its_window_and_nothing_else(
-    form: Format, tmp_path: Path
+    form: Format, lanes: tuple[int, ...], tmp_path: Path
 ) -> None:
-    lanes = (1, 2, 3, 4, 5, 8, 17, 32)
     cases = [(n, default_window(n)) for n in lanes]
-    check_dots(tmp_path, form, [*cases, (4, 12), (6, 2 * form.man + 2), (8, 80)])
+    check_dots(tmp_path, form, [*cases, (4, 12), (6, 2 * form.man + 2), (4, 80)])
 
 
 @pytest.mark.parametrize("form", DOT_KINDS)
@@ -325,12 +324,12 @@ def test_a_wide_window_rounds_the_exact_sum_of_all_products() -> None:
 
 
 @pytest.mark.parametrize("form", DOT_KINDS)
-@pytest.mark.parametrize("lanes", [4, 32])
+@pytest.mark.parametrize("lanes", [4, 16])
 def test_what_the_default_window_cuts_off_is_below_half_a_unit_in_the_last_place(
     form: Format, lanes: int
 ) -> None:
     window = default_window(lanes)
-    given = dots(form, lanes, 3000 if lanes == 4 else 800, seed=7)
+    given = dots(form, lanes, 2000 if lanes == 4 else 800, seed=7)
     sums = exact_sums(form, given)
     c = beside_sums(sums, seed=8)
     shown = fused(form, given, c, window, 0)
@@ -403,13 +402,6 @@ MUTANTS: dict[str, tuple[Callable[..., None], tuple[Any, ...], str, str, str]] =
         "half && (rest || significand[0])",
         "half",
     ),
-    "the last bits do not decide on rounding": (
-        check_macs,
-        (FP16, [0]),
-        "float_round",
-        "rest || significand[0]",
-        "significand[0]",
-    ),
     "the exponent of a subnormal is off by one": (
         check_macs,
         (BF16, [0]),
@@ -444,35 +436,6 @@ MUTANTS: dict[str, tuple[Callable[..., None], tuple[Any, ...], str, str, str]] =
         "float_align",
         "!x_zero && !difference[9]",
         "!difference[9]",
-    ),
-    "overflow is noticed at 256": (
-        check_macs,
-        (FP32, [0]),
-        "float_round",
-        "field >= 10'd255",
-        "field >= 10'd256",
-    ),
-    "infinity times zero is infinite": (
-        check_macs,
-        (FP16, [0]),
-        "mac_float",
-        "a_nan || w_nan || a_infinite && w_zero || a_zero && w_infinite",
-        "a_nan || w_nan",
-    ),
-    "an idle step quiets a NaN": (
-        check_macs,
-        (FP16, [0]),
-        "float_accumulate",
-        "nan = !pass && (",
-        "nan = (",
-    ),
-    "the sum is a stage late": (
-        check_macs,
-        (FP16, [2]),
-        "mac_float",
-        "infinite_1, nan_1, pass_1, c_1})",
-        "infinite_1, nan_1, pass_1, unused})\n    );\n    logic [31:0] unused;\n"
-        "    delay #(.WIDTH(32), .DEPTH(STAGES)) late (.clk, .d(c), .q(c_1)",
     ),
     "the window of a short product lacks a bit": (
         check_macs,
@@ -512,9 +475,9 @@ MUTANTS: dict[str, tuple[Callable[..., None], tuple[Any, ...], str, str, str]] =
     "the last lane of an odd number is not compared": (
         check_dots,
         (BF16, [(5, 29)]),
-        "dot_float",
-        "FAR  = (LANES + NEAR - 1) / NEAR",
-        "FAR  = LANES / NEAR + 0 * NEAR + (LANES < NEAR ? 1 : 0)",
+        "largest_groups",
+        "i < GROUPS * GROUP; i = i + 2",
+        "i + span < COUNT - 1; i = i + 2",
     ),
     "opposite infinities are infinite": (
         check_dots,
@@ -556,8 +519,7 @@ def test_the_checks_find_a_planted_mistake(mistake: str, tmp_path: Path) -> None
 
 def test_yosys_simulates_the_same(tmp_path: Path) -> None:
     need_simulator("cxxrtl")
-    check_macs(tmp_path, BF16, [3], backend="cxxrtl")
-    check_dots(tmp_path, FP16, [(5, 29)], backend="cxxrtl")
+    check_macs(tmp_path, BF16, [1], backend="cxxrtl")
 
 
 LINTED: list[tuple[str, dict[str, int]]] = [

@@ -15,7 +15,7 @@
 //
 //       multiply | align | add | normalise | round
 //   STAGES = 1           |
-//            2   |             |
+//            2           |     |
 //            3   |       |     |
 //            4   |       |     |           |
 module mac_float #(
@@ -109,7 +109,7 @@ module mac_float #(
     logic [9:0] exponent_1;
     logic negative_1, nothing_1, infinite_1, nan_1, pass_1;
     logic [31:0] c_1;
-    delay #(.WIDTH(X + Z + 47), .DEPTH(STAGES >= 2 ? 1 : 0)) multiply_rank (
+    delay #(.WIDTH(X + Z + 47), .DEPTH(STAGES >= 3 ? 1 : 0)) multiply_rank (
         .clk,
         .d({addend, zeros, exponent, negative, nothing, infinite, nan, pass, c}),
         .q({addend_1, zeros_1, exponent_1, negative_1, nothing_1, infinite_1, nan_1, pass_1, c_1})
@@ -118,7 +118,7 @@ module mac_float #(
     logic [X-1:0] x;
     assign x = addend_1 << zeros_1;
     float_accumulate #(
-        .X(X), .V(V), .ALIGN_RANK(STAGES == 1 || STAGES >= 3 ? 1 : 0),
+        .X(X), .V(V), .ALIGN_RANK(STAGES >= 1 ? 1 : 0),
         .ADD_RANK(STAGES >= 2 ? 1 : 0), .NORMALISE_RANK(STAGES >= 4 ? 1 : 0)
     ) accumulate (
         .clk, .x({1'b0, x}), .x_negative(negative_1), .x_exponent(exponent_1),
