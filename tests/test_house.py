@@ -22,7 +22,7 @@ LEAVES = {"errors", "files", "formats", "trace", "result", "locate", "config", "
 MAY_IMPORT = {
     "errors": set(),
     "result": set(),
-    "kernels": set(),
+    "kernels": {"locate"},
     "files": {"errors"},
     "formats": {"errors"},
     "trace": {"errors", "files", "formats"},
@@ -33,6 +33,7 @@ MAY_IMPORT = {
     # DesignConfig is what a family of designs is made of: checks quote its keys.
     "engine": {"trace", "hardware", "result", "kernels", "formats", "errors", "config"},
     "report": {"files", "result", "errors"},
+    "rtl": {"hardware", "engine", "formats", "files", "errors", "config", "locate"},
     "cli": {"__init__", "api", "catalogue", "inference", "errors", "kernels", "report"},
 }
 JOINERS = {"api", "catalogue", "inference", "manifest", "papers", "workloads"}
