@@ -113,7 +113,7 @@ def dots(form: Format, lanes: int, count: int, seed: int = 0) -> dict[str, np.nd
     """Draw ``count`` operations of dot_float, by port: [count, lanes] each.
 
     A part has all kinds of numbers, a part ordinary ones (an alignment by 0 to 30 places), a part
-    products that cancel each other, a few many special values.
+    products that cancel each other, a few special values or infinities.
     """
     rng = np.random.default_rng(seed)
     a, w = (np.empty((count, lanes), np.int64) for _ in range(2))
@@ -134,6 +134,10 @@ def dots(form: Format, lanes: int, count: int, seed: int = 0) -> dict[str, np.nd
             a[row, half : 2 * half] = a[row, :half] ^ (1 << (form.exp + form.man))
             w[row, half : 2 * half] = w[row, :half]
     share = rng.choice([0.3, 1.0, 1.0], (count, 1))
+    infinite = ((1 << form.exp) - 1) << form.man
+    for row in range(10, count, 20):
+        signs = rng.integers(0, 2, lanes) << (form.exp + form.man)
+        a[row] = np.where(rng.random(lanes) < 0.5, infinite | signs, a[row])
     valid = (rng.random((count, lanes)) < share).astype(np.int64)
     for row, lane in zip(*np.nonzero(valid == 0), strict=True):
         a[row, lane], w[row, lane] = number(rng, form), number(rng, form)
