@@ -96,10 +96,17 @@ DECODERS: dict[str, tuple[str, dict[str, int], int, int]] = {
 class Bench:
     """Decoders side by side, each with and without its register."""
 
-    def __init__(self, folder: Path, module: str | None = None, sources: Sources = OURS) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        module: str | None = None,
+        sources: Sources = OURS,
+        backend: str | None = None,
+    ) -> None:
         self.names = [name for name, case in DECODERS.items() if module in (None, case[0])]
         instances = [self._instance(name, late) for name in self.names for late in (0, 1)]
-        self.circuit = build_many(folder, {"stored": 24, "signs": 5}, instances, sources=sources)
+        inputs = {"stored": 24, "signs": 5}
+        self.circuit = build_many(folder, inputs, instances, sources=sources, backend=backend)
 
     def _instance(self, name: str, late: int) -> Instance:
         module, parameters, bits, each = DECODERS[name]
@@ -325,6 +332,11 @@ def test_the_checks_find_a_planted_mistake(mistake: str, tmp_path: Path) -> None
 
 
 # Other tools read the modules alike.
+
+
+def test_yosys_simulates_the_same(tmp_path: Path) -> None:
+    need_simulator("cxxrtl")
+    check_base3(Bench(tmp_path, "decoder_base3", backend="cxxrtl"))
 
 
 def linted() -> Iterator[tuple[str, dict[str, int]]]:

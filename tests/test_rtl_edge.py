@@ -244,7 +244,9 @@ def test_integers_become_the_nearest_floats(tmp_path: Path) -> None:
 
 
 def check_absmax(
-    folder: Path, cases: Sequence[tuple[str, int, int]], sources: Sources = OURS
+    folder: Path,
+    cases: Sequence[tuple[str, int, int]],
+    sources: Sources = OURS,
 ) -> None:
     """Compare for cases of format, lanes and whether the tree is pipelined."""
     most = max(lanes for _, lanes, _ in cases)
@@ -327,7 +329,10 @@ QUANTISERS = [(name, stages) for name in FORMATS for stages in range(3)]
 
 
 def build_quantise(
-    folder: Path, cases: Sequence[tuple[str, int]], sources: Sources = OURS
+    folder: Path,
+    cases: Sequence[tuple[str, int]],
+    sources: Sources = OURS,
+    backend: str | None = None,
 ) -> Circuit:
     """Build for cases of format and stages."""
     inputs = {"scale": 32} | {name: FORMATS[name].bits for name in sorted({c[0] for c in cases})}
@@ -341,7 +346,7 @@ def build_quantise(
         )
         for name, stages in cases
     ]
-    return build_many(folder, inputs, instances, sources=sources)
+    return build_many(folder, inputs, instances, sources=sources, backend=backend)
 
 
 def check_quantise(circuit: Circuit, cases: Sequence[tuple[str, int]]) -> None:
@@ -623,6 +628,12 @@ def test_the_checks_find_a_planted_mistake(mistake: str, tmp_path: Path) -> None
 
 
 # Other tools read the modules alike.
+
+
+def test_yosys_simulates_the_same(tmp_path: Path) -> None:
+    need_simulator("cxxrtl")
+    check_quantise(build_quantise(tmp_path, [("bf16", 1)], backend="cxxrtl"), [("bf16", 1)])
+
 
 LINTED: list[tuple[str, dict[str, int]]] = [
     *(
