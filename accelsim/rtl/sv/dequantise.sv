@@ -2,8 +2,8 @@
 //
 // DIVIDE = 1 is the functional model, bit for bit. Where a network's weight scale divides, the
 // model computes acc / (scale * weight_scale): give that product as `scale`, and 1 as
-// `weight_scale`. DIVIDE = 0 multiplies by `scale`; given the reciprocal, the result may be off by
-// a unit in the last place or two, at the price of a multiplier instead of a divider.
+// `weight_scale`. DIVIDE = 0 multiplies by `scale`: given the reciprocal, a multiplier stands where
+// the divider did, and the result may differ in the last places (docs/rtl_edge.md).
 //
 //   clk            clock of the pipeline registers
 //   acc            ACC bits, signed
