@@ -328,12 +328,12 @@ def check_luts(
 def test_multiply_accumulates_are_exact(tmp_path: Path) -> None:
     check_macs(
         tmp_path,
-        list(itertools.product(WEIGHT_BITS, (7, 12, 20, 24, 32, 40), range(4), (WRAP, SATURATE))),
+        list(itertools.product(WEIGHT_BITS, (7, 20, 40), range(4), (WRAP, SATURATE))),
     )
 
 
 def test_dot_products_are_exact(tmp_path: Path) -> None:
-    lanes = (1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 16, 17, 24, 31, 32)
+    lanes = (1, 2, 3, 4, 5, 7, 8, 13, 16, 31, 32)
     check_dots(tmp_path, [(TERNARY, n) for n in lanes] + [(INT8, n) for n in lanes[::2]])
     check_dots(tmp_path, [(INT4, n) for n in lanes[1::2]])
 
@@ -346,13 +346,11 @@ def test_sums_of_dot_products_are_exact(tmp_path: Path) -> None:
 
 
 def test_adders_that_share_an_accumulator_are_exact(tmp_path: Path) -> None:
-    check_shared(
-        tmp_path, list(itertools.product((1, 2, 3, 4, 7, 16, 32), (9, 14, 24), (WRAP, SATURATE)))
-    )
+    check_shared(tmp_path, list(itertools.product((1, 2, 3, 7, 32), (9, 24), (WRAP, SATURATE))))
 
 
 def test_lut_groups_are_exact(tmp_path: Path) -> None:
-    check_luts(tmp_path, list(itertools.product((1, 2, 5), (9, 12, 24), (WRAP, SATURATE))))
+    check_luts(tmp_path, list(itertools.product((1, 5), (9, 24), (WRAP, SATURATE))))
 
 
 def test_every_ternary_product_is_exact() -> None:
