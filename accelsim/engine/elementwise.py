@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from accelsim.engine.columns import BUSY_MEMORY, BUSY_VECTOR, EXPOSED_VECTOR, MEMORY
-from accelsim.engine.matrix import shape_of
+from accelsim.engine.columns import (
+    BUSY_MEMORY,
+    BUSY_VECTOR,
+    EXPOSED_VECTOR,
+    F_COMPUTE,
+    F_ELAPSED,
+    F_TRANSFER,
+    F_WEIGHTS,
+    MEMORY,
+)
+from accelsim.engine.counts import count_dram
+from accelsim.engine.gemm import clear
 from accelsim.engine.transfers import (
     bursts,
     bytes_of,
+    carry,
     ceil_div,
     fetched,
-    layer_instances,
-    overlapped,
     prefetchable,
     spilled,
+    sum_of_ceils,
 )
 from accelsim.hardware.actions import SHARED, SharedAction
 from accelsim.hardware.design import Resident
@@ -22,42 +32,60 @@ from accelsim.trace import Kind
 
 
 @inner_kernel
-def elementwise(op, machine, unit, layers, passes, kept, totals, lead, recipes, cycles, counts):
-    """Evaluate an operator of the vector unit; return the lead it leaves to the next one."""
+def elementwise(op, machine, unit, kept, totals, lead, recipes, cycles, counts, flow):
+    """Evaluate an operator of the vector unit; return its cycles and the lead it leaves."""
     recipe = recipes[op.kind]
-    group = layer_instances(op, layers, passes)
-    groups = op.repeat // group
     free = op.kind == Kind.DEQUANTISE and machine.scale_on_drain == 1
     hidden = free or (op.kind == Kind.ABSMAX and machine.absmax_on_write == 1)
-    left = 0
-    for member in range(op.series_count):
-        m, _, n = shape_of(op, member)
-        elements = m * (m + 1) // 2 if op.causal == 1 else m * n
-        table = _table_bytes(op, machine, kept, totals, m, n)
-        inputs, outputs = 0, 0
-        if not hidden:
-            inputs, outputs = _spilled_elements(op, machine, recipe, elements, group)
-            outputs += _cache_bytes(op, machine, kept, totals, elements)
-        busy = _busy_cycles(op, machine, recipe, elements, free, hidden)
-        moved = bursts(table + inputs, machine.burst) + bursts(outputs, machine.burst)
-        early = prefetchable(op, machine, table) if op.kind == Kind.RMSNORM else 0
-        total, transfer, left = overlapped(busy * group, moved * group, 0, early, lead, machine)
-        cycles[EXPOSED_VECTOR] += busy * op.repeat
-        cycles[MEMORY] += total * groups - busy * op.repeat
-        cycles[BUSY_VECTOR] += busy * op.repeat
-        cycles[BUSY_MEMORY] += transfer * groups
-        counts[SHARED + SharedAction.ACTIVATION_WRITE] += inputs * 8 * op.repeat
-        counts[SHARED + SharedAction.ACTIVATION_READ] += outputs * 8 * op.repeat
-        counts[SHARED + SharedAction.WEIGHT_WRITE] += table * 8 * op.repeat
-        reads = bursts(table + inputs, machine.burst) * op.repeat
-        counts[SHARED + SharedAction.DRAM_READ] += reads
-        counts[SHARED + SharedAction.DRAM_WRITE] += bursts(outputs, machine.burst) * op.repeat
-        if not free:
-            counts[SHARED + SharedAction.INSTRUCTION] += recipe[2 * PRIMITIVES + 2] * op.repeat
-            _count_primitives(op, recipe, elements, counts)
-        if not hidden:
-            _count_buffers(op, machine, unit, recipe, elements, counts)
-    return left
+    clear(flow)
+    if op.kind == Kind.SOFTMAX:
+        elements, left = _softmax(op, machine, recipe, flow), 0
+    else:
+        elements = op.m * op.n
+        left = _rows(op, machine, recipe, kept, totals, lead, free, hidden, flow)
+    scale, elapsed = op.repeat, flow[F_ELAPSED] * (op.repeat // op.group)
+    cycles[EXPOSED_VECTOR] += flow[F_COMPUTE] * scale
+    cycles[MEMORY] += elapsed - flow[F_COMPUTE] * scale
+    cycles[BUSY_VECTOR] += flow[F_COMPUTE] * scale
+    cycles[BUSY_MEMORY] += flow[F_TRANSFER] * (op.repeat // op.group)
+    counts[SHARED + SharedAction.WEIGHT_WRITE] += flow[F_WEIGHTS] * 8 * scale
+    count_dram(flow, scale, counts)
+    if not free:
+        passes = recipe[2 * PRIMITIVES + 2] * op.series_count
+        counts[SHARED + SharedAction.INSTRUCTION] += passes * scale
+        _count_primitives(op, recipe, elements, counts)
+    if not hidden:
+        _count_buffers(op, machine, unit, recipe, elements, counts)
+    return elapsed, left
+
+
+@inner_kernel
+def _rows(op, machine, recipe, kept, totals, lead, free, hidden, flow):
+    """Add an instance of m rows to ``flow`` [FLOW_COLUMNS]; return the lead left."""
+    elements = op.m * op.n
+    table = _table_bytes(op, machine, kept, totals)
+    inputs, outputs = 0, 0
+    if not hidden:
+        inputs, outputs = _spilled_elements(op, machine, recipe, elements)
+        outputs += _cache_bytes(op, machine, kept, totals, elements)
+    busy = _busy_cycles(op, machine, recipe, elements, free, hidden)
+    early = prefetchable(op, machine, table) if op.kind == Kind.RMSNORM else 0
+    return carry(op, machine, busy, table, inputs, outputs, 0, early, lead, flow)
+
+
+@inner_kernel
+def _softmax(op, machine, recipe, flow):
+    """Add an instance of each member to ``flow``; return the elements. Scores stay on chip."""
+    first, step = op.m * op.n, op.m * op.series_step
+    if op.causal == 1:
+        first = op.m * (op.m + 1) // 2
+    slots = first * recipe[2 * PRIMITIVES] + op.m * recipe[2 * PRIMITIVES + 1]
+    growth, count = step * recipe[2 * PRIMITIVES], op.series_count
+    busy = sum_of_ceils(slots, growth, count, machine.vector_lanes)
+    busy += count * recipe[2 * PRIMITIVES + 2] * machine.vector_latency
+    flow[F_COMPUTE] += busy
+    flow[F_ELAPSED] += busy * op.group
+    return first * count + step * (count * (count - 1) // 2)
 
 
 @inner_kernel
@@ -101,13 +129,13 @@ def _count_buffers(op, machine, unit, recipe, elements, counts):
 
 
 @inner_kernel
-def _table_bytes(op, machine, kept, totals, m, n):
+def _table_bytes(op, machine, kept, totals):
     """Return DRAM bytes of rows of the embedding, each in whole bursts, or of norm weights."""
     if op.kind == Kind.EMBEDDING:
-        stored = m * bursts(bytes_of(n, machine.head_bits), machine.burst)
+        stored = op.m * bursts(bytes_of(op.n, machine.head_bits), machine.burst)
         return fetched(op, stored, kept, Resident.HEAD, totals)
     if op.kind == Kind.RMSNORM:
-        return fetched(op, bytes_of(n, machine.norm_bits), kept, Resident.NORM, totals)
+        return fetched(op, bytes_of(op.n, machine.norm_bits), kept, Resident.NORM, totals)
     return 0
 
 
@@ -120,28 +148,28 @@ def _cache_bytes(op, machine, kept, totals, elements):
 
 
 @inner_kernel
-def _spilled_elements(op, machine, recipe, elements, group):
+def _spilled_elements(op, machine, recipe, elements):
     """Return bytes read from and written to DRAM because a layer's tensor does not fit SRAM.
 
-    Every pass reads a spilled tensor again. Scores stay on chip, int32 sums come from the output
-    buffer, and the cache has its own rule.
+    Every pass reads a spilled tensor again. Int32 sums come from the output buffer, and the cache
+    has its own rule.
     """
     inputs, outputs = 0, 0
-    if op.kind == Kind.SOFTMAX:
-        return inputs, outputs
     tensor = bytes_of(elements, machine.activation_bits)
-    if op.kind != Kind.DEQUANTISE and spilled(machine, tensor * group):
+    if op.kind != Kind.DEQUANTISE and spilled(machine, tensor * op.group):
         inputs = tensor * recipe[2 * PRIMITIVES + 3]
     written = bytes_of(elements, _written_bits(op, machine, recipe[2 * PRIMITIVES + 4]))
-    if op.kind != Kind.KV_APPEND and spilled(machine, written * group):
+    if op.kind != Kind.KV_APPEND and spilled(machine, written * op.group):
         outputs = written
     return inputs, outputs
 
 
 @inner_kernel
 def _count_primitives(op, recipe, elements, counts):
+    """Count lane operations: ``elements`` over all members, and each member's m rows."""
+    rows = op.m * op.series_count
     for primitive in range(PRIMITIVES):
-        count = elements * recipe[primitive] + op.m * recipe[PRIMITIVES + primitive]
+        count = elements * recipe[primitive] + rows * recipe[PRIMITIVES + primitive]
         action = primitive
         if op.kind == Kind.ABSMAX and primitive == Primitive.COMPARE:
             action = SharedAction.SCALE_COMPARE

@@ -124,6 +124,35 @@ def gemm_cycles(
         total = steady + fill_drain + dependency.
     """
     folds, steps = _folds_and_steps(organisation, rows, cols, lanes, m, k, n)
+    stride, fold, fixed = fold_cycles(
+        organisation, rows, cols, lanes, latency, interval, interleave, overlap, steps
+    )
+    # The "unhindered" pair is the same array issuing a step every cycle.
+    unhindered_fold = steps + fixed
+    unhindered_stride = max(steps, rows) if overlap else unhindered_fold
+    total = (folds - 1) * stride + fold
+    unhindered = (folds - 1) * unhindered_stride + unhindered_fold
+    steady = folds * steps
+    return folds, steady, unhindered - steady, total - unhindered, total
+
+
+@kernel
+def fold_cycles(
+    organisation: int,
+    rows: int,
+    cols: int,
+    lanes: int,
+    latency: int,
+    interval: int,
+    interleave: bool,
+    overlap: bool,
+    steps: int,
+) -> tuple[int, int, int]:
+    """Return ``(stride, fold, fixed)`` of folds that stream ``steps`` steps each.
+
+    Arguments as in ``gemm_cycles``. ``stride``: from one fold's first operand read to the next
+    one's. ``fold``: to its own last write. ``fixed``: what ``fold`` takes beyond its steps' span.
+    """
     if organisation == Organisation.SYSTOLIC_WS or organisation == Organisation.SYSTOLIC_IS:
         busy = steps * interval
         turnaround = latency + 1
@@ -138,20 +167,9 @@ def gemm_cycles(
             fixed = rows + tree_levels(lanes) + latency + 1
         else:
             fixed = 2 * rows + cols + latency - 2
-    # First operand read to last write of one fold; then from one fold's start to the next one's.
-    # The "unhindered" pair is the same array issuing a step every cycle.
     fold = busy - interval + 1 + fixed
-    unhindered_fold = steps + fixed
-    if overlap:
-        stride = max(busy, rows, turnaround)
-        unhindered_stride = max(steps, rows)
-    else:
-        stride = max(busy, fold)
-        unhindered_stride = unhindered_fold
-    total = (folds - 1) * stride + fold
-    unhindered = (folds - 1) * unhindered_stride + unhindered_fold
-    steady = folds * steps
-    return folds, steady, unhindered - steady, total - unhindered, total
+    stride = max(busy, rows, turnaround) if overlap else max(busy, fold)
+    return stride, fold, fixed
 
 
 @kernel

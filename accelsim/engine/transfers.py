@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from accelsim.hardware.design import Decoder, Organisation, Resident
+from accelsim.engine.columns import (
+    F_COMPUTE,
+    F_ELAPSED,
+    F_INPUTS,
+    F_OUTPUTS,
+    F_READ,
+    F_TRANSFER,
+    F_WEIGHTS,
+    F_WRITTEN,
+)
+from accelsim.hardware.design import Decoder, Resident
 from accelsim.kernels import inner_kernel
-from accelsim.trace import Phase, Series, Stationary
+from accelsim.trace import Phase, Stationary
 
 HALF = 2  # double buffering: one half fills while the other is read
 
@@ -18,6 +28,24 @@ def ceil_div(dividend: int, divisor: int) -> int:
 
 
 @inner_kernel
+def sum_of_ceils(first: int, step: int, count: int, divisor: int) -> int:
+    """Return the sum of ceil((first + i * step) / divisor) over i < count, all at least 0.
+
+    Exact in logarithmic time: lattice points below a line, counted as in Euclid's algorithm by
+    exchanging the axes (Graham, Knuth, Patashnik, Concrete Mathematics, section 3.5).
+    """
+    total, offset = 0, first + divisor - 1
+    while True:
+        total += count * (count - 1) // 2 * (step // divisor) + count * (offset // divisor)
+        step, offset = step % divisor, offset % divisor
+        top = step * count + offset
+        if top < divisor:
+            return total
+        count, offset = top // divisor, top % divisor
+        step, divisor = divisor, step
+
+
+@inner_kernel
 def bytes_of(elements: int, bits: int) -> int:
     """Return whole bytes that hold ``elements`` of ``bits``."""
     return (elements * bits + 7) // 8
@@ -26,6 +54,8 @@ def bytes_of(elements: int, bits: int) -> int:
 @inner_kernel
 def bursts(count: int, burst: int) -> int:
     """Return ``count`` bytes in whole bursts."""
+    if burst & (burst - 1) == 0:  # a power of two needs no division
+        return (count + burst - 1) & -burst
     return ceil_div(count, burst) * burst
 
 
@@ -72,8 +102,8 @@ def stored_bytes(op, machine, k, n):
     if is_packed(op):
         bits = ceil_div(n * row_numerator(machine, k), machine.packing_denominator)
         return bytes_of(1, bits + machine.packing_tensor_bits)
-    numerator, denominator = stationary_bits(op, machine)
-    return ceil_div(k * n * numerator, 8 * denominator)
+    bits, _ = stationary_bits(op, machine)
+    return bytes_of(k * n, bits)
 
 
 @inner_kernel
@@ -109,16 +139,9 @@ def fetched(op, stored, kept, group, totals):
     In prefill SRAM is cold: only the cache, which prefill itself computes, can be there.
     """
     cold = op.phase == Phase.PREFILL and group != Resident.CACHE
-    if cold or totals[group] == 0:
+    if cold or kept[group] == 0:
         return stored
     return stored - stored * kept[group] // totals[group]
-
-
-@inner_kernel
-def layer_instances(op, layers, passes):
-    """Return how many instances make up one layer's tensor in one pass (heads, sequences)."""
-    per_pass = op.repeat if op.series != Series.NONE else op.repeat // passes
-    return max(per_pass // layers if op.in_layer == 1 else per_pass, 1)
 
 
 @inner_kernel
@@ -141,6 +164,8 @@ def overlapped(compute, dram_bytes, first_bytes, early_bytes, lead, machine):
     before its start the DRAM had nothing left to do for the operator before; it then fetched up to
     ``early_bytes`` of this one.
     """
+    if dram_bytes == 0 and first_bytes == 0:
+        return compute, 0, compute
     early = min(early_bytes, dram_bytes)
     transfer = cycles_of(dram_bytes, machine)
     late_first = cycles_of(max(first_bytes - early, 0), machine)
@@ -148,6 +173,37 @@ def overlapped(compute, dram_bytes, first_bytes, early_bytes, lead, machine):
     memory = max(transfer - lead, cycles_of(dram_bytes - early, machine))
     total = max(compute + wait, memory)
     return total, transfer, total - memory
+
+
+@inner_kernel
+def carry(op, machine, compute, weights, inputs, outputs, first, early, lead, flow):
+    """Add an instance that computes and transfers to ``flow`` [FLOW_COLUMNS]; return the lead left.
+
+    Args:
+        op: The trace row; instances of a layer and pass follow each other without a gap.
+        machine: The machine.
+        compute: Cycles of one instance.
+        weights: Bytes of its second operand that come from DRAM; ``inputs`` likewise.
+        inputs: Bytes of its moving operand.
+        outputs: Bytes of its results that go to DRAM.
+        first: Bytes that must be there before it starts.
+        early: Bytes that may come before its time.
+        lead: Cycles that the DRAM had been idle before.
+        flow: int64 [FLOW_COLUMNS].
+    """
+    read, written = bursts(weights + inputs, machine.burst), bursts(outputs, machine.burst)
+    elapsed, transfer, left = overlapped(
+        compute * op.group, (read + written) * op.group, first, early, lead, machine
+    )
+    flow[F_WEIGHTS] += weights
+    flow[F_INPUTS] += inputs
+    flow[F_OUTPUTS] += outputs
+    flow[F_READ] += read
+    flow[F_WRITTEN] += written
+    flow[F_COMPUTE] += compute
+    flow[F_TRANSFER] += transfer
+    flow[F_ELAPSED] += elapsed
+    return left
 
 
 @inner_kernel
@@ -164,7 +220,7 @@ def prefetchable(op, machine, stored):
 
 
 @inner_kernel
-def stored_of_instance(op, machine, kept, totals, layers, passes, k, n):
+def stored_of_instance(op, machine, kept, totals, k, n):
     """Return DRAM bytes of one instance's second operand, residents and sharing taken off.
 
     Attention over keys just computed reads them from the activation SRAM where a layer's keys (or
@@ -172,12 +228,10 @@ def stored_of_instance(op, machine, kept, totals, layers, passes, k, n):
     """
     stored = stored_bytes(op, machine, k, n)
     if op.stationary == Stationary.CACHE and op.phase == Phase.PREFILL:
-        layer = stored * max(op.distinct // layers, 1)
-        if not spilled(machine, layer):
+        if not spilled(machine, stored * op.layer_operands):
             return 0
-    group = _resident_class(op.stationary)
-    sharing = max(op.repeat * op.series_count // passes // max(op.distinct, 1), 1)
-    return ceil_div(fetched(op, stored, kept, group, totals), sharing)
+    read = fetched(op, stored, kept, _resident_class(op.stationary), totals)
+    return read if op.sharing == 1 else ceil_div(read, op.sharing)
 
 
 @inner_kernel
@@ -191,26 +245,17 @@ def dram_of_gemm(op, machine, stored, inputs, times, pieces):
     """
     if stored == 0:
         return 0, inputs
-    weight_room, activation_room = machine.weight_stream, machine.activation_stream
+    room = machine.weight_stream
     if op.stationary == Stationary.CACHE:
-        weight_room = machine.activation_stream
-    half_weight = max(weight_room // HALF, 1)
+        room = machine.activation_stream
+    half = max(room // HALF, 1)
     held = sram_bytes(op, machine, stored)
-    again = times if ceil_div(held, pieces) > half_weight else 1
-    parts = ceil_div(inputs, max(activation_room // HALF, 1))
-    activations_once = stored * max(parts, again, 1)
-    inputs_again = inputs * ceil_div(held, half_weight)
+    again = times if held > half * pieces else 1
+    if inputs == 0:
+        return stored * again, 0
+    parts = ceil_div(inputs, max(machine.activation_stream // HALF, 1))
+    activations_once = stored * max(parts, again)
+    inputs_again = inputs * ceil_div(held, half)
     if again > 1 or activations_once + inputs <= stored + inputs_again:
         return activations_once, inputs
     return stored, inputs_again
-
-
-@inner_kernel
-def first_tile(unit, stored, k, n):
-    """Return the bytes of the first weight tile, which must arrive before the first step."""
-    tiles = ceil_div(n, unit.cols)
-    if unit.organisation == Organisation.SYSTOLIC_WS:
-        tiles *= ceil_div(k, unit.rows)
-    elif unit.organisation == Organisation.SYSTOLIC_IS:
-        tiles = n
-    return ceil_div(stored, tiles)
