@@ -51,7 +51,22 @@ def inner_kernel(function: Function) -> Function:
     return _compiled(function, callable_from_python=False)
 
 
-def _compiled(function: Function, *, callable_from_python: bool) -> Function:
+def borrowing_kernel(function: Function) -> Function:
+    """Compile ``function`` as ``kernel`` does, for code that only borrows arrays.
+
+    Without reference counts, which cost more than small kernels do; it can allocate nothing.
+    """
+    return _compiled(function, callable_from_python=True, borrows=True)
+
+
+def inner_borrowing_kernel(function: Function) -> Function:
+    """Compile ``function`` as ``borrowing_kernel`` does, for calls by other kernels alone."""
+    return _compiled(function, callable_from_python=False, borrows=True)
+
+
+def _compiled(
+    function: Function, *, callable_from_python: bool, borrows: bool = False
+) -> Function:
     numba = _numba()
     folder = cache_folder()
     options = {
@@ -60,6 +75,7 @@ def _compiled(function: Function, *, callable_from_python: bool) -> Function:
         "error_model": "numpy",
         "no_cfunc_wrapper": True,
         "no_cpython_wrapper": not callable_from_python,
+        "_nrt": not borrows,
     }
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = "" if folder is None else str(folder)

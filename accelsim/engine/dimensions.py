@@ -12,19 +12,19 @@ from __future__ import annotations
 from accelsim.engine.timing import fold_cycles, partial_sums
 from accelsim.engine.transfers import HALF, ceil_div
 from accelsim.hardware.design import Organisation
-from accelsim.kernels import inner_kernel
+from accelsim.kernels import inner_borrowing_kernel
 from accelsim.trace import Series
 
 MANY, EXTENT, TILES, SKEW = 0, 1, 2, 3
 
 
-@inner_kernel
+@inner_borrowing_kernel
 def keeps_sums(unit):
     """Whether sums stay in the PEs: os and dot. In ws and is operands do."""
     return unit.organisation == Organisation.SYSTOLIC_OS or unit.organisation == Organisation.DOT
 
 
-@inner_kernel
+@inner_borrowing_kernel
 def tiled(extent, size):
     """Return a dimension of ``extent``, cut into tiles of ``size``."""
     if size == 1:
@@ -35,7 +35,7 @@ def tiled(extent, size):
     return 1, extent, tiles, whole * (size * (size - 1) // 2) + rest * (rest - 1) // 2
 
 
-@inner_kernel
+@inner_borrowing_kernel
 def words_held(unit, output_bytes):
     """Return how many words ws and is stream before the next k-fold.
 
@@ -45,7 +45,7 @@ def words_held(unit, output_bytes):
     return max(output_bytes // HALF * 8 // (unit.cols * unit.accumulator_bits), 1)
 
 
-@inner_kernel
+@inner_borrowing_kernel
 def streamed(unit, chunk, k, extent):
     """Return the dimension that ws and is stream, cut into GEMMs of ``chunk`` words.
 
@@ -56,7 +56,7 @@ def streamed(unit, chunk, k, extent):
     return ceil_div(extent, chunk), extent, extent, 0
 
 
-@inner_kernel
+@inner_borrowing_kernel
 def laid_out(unit, chunk, m, k, n):
     """Return the dimensions m, k and n of a GEMM on ``unit``."""
     if keeps_sums(unit):
@@ -66,7 +66,7 @@ def laid_out(unit, chunk, m, k, n):
     return tiled(m, unit.cols), tiled(k, unit.rows), streamed(unit, chunk, k, n)
 
 
-@inner_kernel
+@inner_borrowing_kernel
 def grown(unit, chunk, series, extent, m, k, n):
     """Return the dimensions of a GEMM of which k or n has grown to ``extent``."""
     held = not keeps_sums(unit)
@@ -81,7 +81,7 @@ def grown(unit, chunk, series, extent, m, k, n):
     return m, tiled(extent, unit.rows if held else unit.lanes), n
 
 
-@inner_kernel
+@inner_borrowing_kernel
 def weight_passes(unit, m, k, n):
     """Return (how often an array streams the second operand, the pieces it can do so by)."""
     if unit.organisation == Organisation.SYSTOLIC_WS:
@@ -91,7 +91,7 @@ def weight_passes(unit, m, k, n):
     return m[TILES], n[TILES]
 
 
-@inner_kernel
+@inner_borrowing_kernel
 def first_tiles(unit, m, k, n):
     """Return how many tiles the second operand has; the first must arrive before the first step."""
     if unit.organisation == Organisation.SYSTOLIC_WS:
@@ -99,7 +99,7 @@ def first_tiles(unit, m, k, n):
     return n[TILES]  # of is, which streams it, the words
 
 
-@inner_kernel
+@inner_borrowing_kernel
 def cycles_of_gemm(unit, chunk, m, k, n):
     """Return the cycles of one GEMM."""
     if keeps_sums(unit):
@@ -114,7 +114,7 @@ def cycles_of_gemm(unit, chunk, m, k, n):
     return pieces * _cycles_of_folds(unit, folds, chunk) + last
 
 
-@inner_kernel
+@inner_borrowing_kernel
 def _cycles_of_folds(unit, folds, steps):
     """Return the cycles of ``folds`` folds, one after the other, of ``steps`` steps each."""
     stride, fold, _ = fold_cycles(
@@ -131,7 +131,7 @@ def _cycles_of_folds(unit, folds, steps):
     return (folds - 1) * stride + fold
 
 
-@inner_kernel
+@inner_borrowing_kernel
 def reductions_of_gemm(unit, m, k, n):
     """Return the additions of one GEMM that join interleaved partial sums."""
     if unit.interleave == 0 or not keeps_sums(unit):

@@ -33,7 +33,7 @@ from accelsim.hardware.actions import (
     UnitAction,
 )
 from accelsim.hardware.design import ARRAY, VECTOR, Gating
-from accelsim.kernels import inner_kernel, kernel
+from accelsim.kernels import borrowing_kernel, inner_borrowing_kernel
 from accelsim.trace import Kind
 
 # First and last of the counters that are DRAM bytes, and of those that are SRAM bits.
@@ -43,7 +43,7 @@ _MEMORIES = (
 )
 
 
-@inner_kernel
+@inner_borrowing_kernel
 def _role(kind):
     if kind == Kind.LM_HEAD:
         return Role.LM_HEAD
@@ -52,7 +52,7 @@ def _role(kind):
     return Role.LINEAR
 
 
-@inner_kernel
+@inner_borrowing_kernel
 def _place(machine, role):
     if role == Role.ATTENTION:
         return machine.place_attention
@@ -61,7 +61,7 @@ def _place(machine, role):
     return ARRAY
 
 
-@inner_kernel
+@inner_borrowing_kernel
 def _clock_the_unused(units, op_cycles, used, counts):
     """Count the registers of units that have no part in an operator but no gate either."""
     for index in range(2):
@@ -72,7 +72,7 @@ def _clock_the_unused(units, op_cycles, used, counts):
             counts[role * UNIT_ACTIONS + UnitAction.IDLE_CLOCK] += idle
 
 
-@inner_kernel
+@inner_borrowing_kernel
 def _evaluate(op, units, machine, kept, totals, lead, recipes, cycles, counts, scratch):
     """Add one operator to ``cycles`` and ``counts``; return the lead left to the next one."""
     role = _role(op.kind)
@@ -96,15 +96,8 @@ def _evaluate(op, units, machine, kept, totals, lead, recipes, cycles, counts, s
     return 0 if role == Role.ATTENTION or op.kind == Kind.SOFTMAX else left
 
 
-@kernel
-def _evaluate_all(operators, units, machines, kept, totals, recipes, cycles, counts):
-    scratch = (
-        np.zeros(GEMM_COLUMNS, dtype=np.int64),
-        np.zeros(GEMM_COLUMNS, dtype=np.int64),
-        np.zeros(LOT_COLUMNS, dtype=np.int64),
-        np.zeros(FLOW_COLUMNS, dtype=np.int64),
-        np.zeros(2, dtype=np.float64),
-    )
+@borrowing_kernel
+def _evaluate_all(operators, units, machines, kept, totals, recipes, cycles, counts, scratch):
     nothing = np.int64(0)  # a literal 0 would have every callee compiled again
     for d in range(len(machines)):
         lead = nothing
@@ -159,6 +152,13 @@ def evaluate_all(
     rows = int(target.max(initial=-1)) + 1
     cycles = np.zeros((len(machines), rows, CYCLE_COLUMNS), dtype=np.int64)
     counts = np.zeros((len(machines), rows, COUNTERS), dtype=np.int64)
+    scratch = (
+        np.zeros(GEMM_COLUMNS, dtype=np.int64),
+        np.zeros(GEMM_COLUMNS, dtype=np.int64),
+        np.zeros(LOT_COLUMNS, dtype=np.int64),
+        np.zeros(FLOW_COLUMNS, dtype=np.int64),
+        np.zeros(2, dtype=np.float64),
+    )
     _evaluate_all(
         work_rows(operators, layers, passes, target),
         _read_only(units),
@@ -168,6 +168,7 @@ def evaluate_all(
         _read_only(recipes),
         cycles,
         counts,
+        scratch,
     )
     dram, sram = (counts[:, :, SHARED + first : SHARED + last + 1] for first, last in _MEMORIES)
     cycles[:, :, DRAM_BYTES], cycles[:, :, SRAM_BITS] = dram.sum(axis=2), sram.sum(axis=2)

@@ -33,21 +33,21 @@ from accelsim.engine.dimensions import (
 )
 from accelsim.engine.registers import drain_moves, operand_moves, sum_moves
 from accelsim.hardware.design import Organisation
-from accelsim.kernels import inner_kernel, kernel
+from accelsim.kernels import borrowing_kernel, inner_borrowing_kernel
 from accelsim.trace import Kind, Series
 
 # GEMMs of which one dimension grows: its sums, then cycles and reductions.
 LOT_CYCLES, LOT_REDUCTIONS, LOT_COLUMNS = 4, 5, 6
 
 
-@inner_kernel
+@inner_borrowing_kernel
 def clear(row):
     """Set every cell to zero."""
     for column in range(len(row)):
         row[column] = 0
 
 
-@inner_kernel
+@inner_borrowing_kernel
 def add_gemms(unit, m, k, n, total, reductions, out):
     """Add GEMMs of which at most one dimension is a sum to ``out`` [GEMM_COLUMNS].
 
@@ -83,7 +83,7 @@ def add_gemms(unit, m, k, n, total, reductions, out):
     out[G_DRAIN_MOVES] += drain_moves(unit, m, k, n)
 
 
-@inner_kernel
+@inner_borrowing_kernel
 def put_in_lot(unit, series, k, n, total, reductions, lot):
     """Add a GEMM that differs from the others of ``lot`` [LOT_COLUMNS] in k or n only."""
     growing = k if series == Series.K else n
@@ -95,7 +95,7 @@ def put_in_lot(unit, series, k, n, total, reductions, lot):
     lot[LOT_REDUCTIONS] += reductions
 
 
-@inner_kernel
+@inner_borrowing_kernel
 def add_lot(unit, series, m, k, n, lot, out):
     """Add the GEMMs of ``lot`` to ``out`` [GEMM_COLUMNS] and empty it."""
     growing = lot[MANY], lot[EXTENT], lot[TILES], lot[SKEW]
@@ -107,7 +107,7 @@ def add_lot(unit, series, m, k, n, lot, out):
     clear(lot)
 
 
-@inner_kernel
+@inner_borrowing_kernel
 def starts_a_lot(series, m, n, next_m, next_n):
     """Whether a GEMM differs from the ones before in another dimension than the growing one.
 
@@ -117,7 +117,7 @@ def starts_a_lot(series, m, n, next_m, next_n):
     return m[EXTENT] != next_m[EXTENT] or m[MANY] != next_m[MANY] or other_n
 
 
-@inner_kernel
+@inner_borrowing_kernel
 def whole_gemm(unit, chunk, m, k, n, out):
     """Fill ``out`` [GEMM_COLUMNS] with one GEMM, given by its dimensions."""
     clear(out)
@@ -125,7 +125,7 @@ def whole_gemm(unit, chunk, m, k, n, out):
     add_gemms(unit, m, k, n, total, reductions, out)
 
 
-@inner_kernel
+@inner_borrowing_kernel
 def causal_gemm(unit, chunk, kind, m, k, n, lot, out):
     """Fill ``out`` with causal attention over full dimensions m, k and n.
 
@@ -154,7 +154,7 @@ def causal_gemm(unit, chunk, kind, m, k, n, lot, out):
         whole_gemm(unit, chunk, m, k, n, out)
 
 
-@kernel
+@borrowing_kernel
 def array_gemm(unit, output_bytes, m, k, n, out):
     """Fill ``out`` [GEMM_COLUMNS] with a GEMM of m x k x n whose operands are in SRAM."""
     chunk = words_held(unit, output_bytes)

@@ -68,13 +68,13 @@ from accelsim.engine.transfers import (
 )
 from accelsim.hardware.actions import SHARED, UNIT_ACTIONS, SharedAction, UnitAction
 from accelsim.hardware.design import Organisation
-from accelsim.kernels import inner_kernel
+from accelsim.kernels import inner_borrowing_kernel
 from accelsim.trace import Kind, Series
 
 VECTOR_ACCUMULATE_SLOTS = 2  # a multiply-add is two primitives
 
 
-@inner_kernel
+@inner_borrowing_kernel
 def _spilled_activations(op, machine, per_layer, m, k, n):
     """Return bytes of an instance's input and output that live in DRAM.
 
@@ -92,7 +92,7 @@ def _spilled_activations(op, machine, per_layer, m, k, n):
     return inputs, outputs
 
 
-@inner_kernel
+@inner_borrowing_kernel
 def _pairs(op, m, k, n):
     """Return the weight-activation pairs one instance needs, without masked ones."""
     if op.causal == 1:
@@ -101,7 +101,7 @@ def _pairs(op, m, k, n):
     return m * k * n
 
 
-@inner_kernel
+@inner_borrowing_kernel
 def _pairs_in_series(op):
     """Return the pairs of the first member's instance, and by how many each next one has more."""
     first = _pairs(op, op.m, op.k, op.n)
@@ -110,7 +110,7 @@ def _pairs_in_series(op):
     return first, op.m * op.k * op.series_step
 
 
-@inner_kernel
+@inner_borrowing_kernel
 def matrix_on_array(op, unit, machine, role, kept, totals, lead, cycles, counts, scratch):
     """Evaluate a matrix product on an array; return its cycles and the lead it leaves."""
     gemm, _, _, flow, moves = scratch
@@ -143,7 +143,7 @@ def matrix_on_array(op, unit, machine, role, kept, totals, lead, cycles, counts,
     return elapsed, left
 
 
-@inner_kernel
+@inner_borrowing_kernel
 def _series(op, unit, machine, kept, totals, lead, scratch):
     """Fill ``scratch`` with one instance of each member of a growing context; return the lead left.
 
@@ -177,7 +177,7 @@ def _series(op, unit, machine, kept, totals, lead, scratch):
     return left
 
 
-@inner_kernel
+@inner_borrowing_kernel
 def _causal(op, unit, machine, kept, totals, lead, scratch):
     """Fill ``scratch`` with one instance of causal attention; return the lead left.
 
@@ -196,7 +196,7 @@ def _causal(op, unit, machine, kept, totals, lead, scratch):
     return left
 
 
-@inner_kernel
+@inner_borrowing_kernel
 def _move(op, unit, machine, kept, totals, compute, lead, m, k, n, flow):
     """Add what an instance of ``compute`` cycles transfers to ``flow``; return the lead left."""
     stored = stored_of_instance(op, machine, kept, totals, k[EXTENT], n[EXTENT])
@@ -208,7 +208,7 @@ def _move(op, unit, machine, kept, totals, compute, lead, m, k, n, flow):
     return carry(op, machine, compute, weights, inputs, outputs, first, early, lead, flow)
 
 
-@inner_kernel
+@inner_borrowing_kernel
 def matrix_on_vector(op, unit, machine, role, kept, totals, lead, cycles, counts, flow):
     """Evaluate a matrix product on the vector unit; return its cycles and the lead it leaves.
 
