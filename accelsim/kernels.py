@@ -76,6 +76,7 @@ def _compiled(
         "no_cfunc_wrapper": True,
         "no_cpython_wrapper": not callable_from_python,
         "_nrt": not borrows,
+        "forceinline": borrows and not callable_from_python and function.__name__ not in ("_series","matrix_on_array","matrix_on_vector","elementwise","_causal","causal_gemm","add_gemms", "count_unit","count_clocks","count_array_ports","whole_gemm"),
     }
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = "" if folder is None else str(folder)
