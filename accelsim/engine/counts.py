@@ -68,27 +68,19 @@ def count_adds(unit, adds, base, counts):
 
 
 @inner_borrowing_kernel
-def _sum_bits(unit, gemm):
-    """Return the bits that registers of sums take."""
-    bits = gemm[G_SUM_MOVES] * unit.accumulator_bits
+def sum_bits(unit, moves, executed, unit_steps):
+    """Return the bits that registers of sums take in ``moves`` words."""
+    bits = moves * unit.accumulator_bits
     if unit.organisation == Organisation.DOT:
         # A product register for each product, one after each adder of the tree.
-        bits += (2 * gemm[G_EXECUTED] - gemm[G_UNIT_STEPS]) * unit.product_bits
+        bits += (2 * executed - unit_steps) * unit.product_bits
     return bits
 
 
 @inner_borrowing_kernel
-def _operand_bits(unit, gemm):
-    """Return the bits that operand registers take."""
-    activations = gemm[G_ACTIVATION_MOVES] * unit.activation_bits
-    return activations + gemm[G_WEIGHT_MOVES] * unit.weight_bits
-
-
-@inner_borrowing_kernel
-def clocked_bits(unit, gemm):
-    """Return the bits clocked into registers by words of ``gemm`` [GEMM_COLUMNS]."""
-    drain = gemm[G_DRAIN_MOVES] * unit.accumulator_bits
-    return _sum_bits(unit, gemm) + _operand_bits(unit, gemm) + drain
+def operand_bits(unit, activations, weights):
+    """Return the bits that operand registers take in moves of activations and of weights."""
+    return activations * unit.activation_bits + weights * unit.weight_bits
 
 
 @inner_borrowing_kernel
@@ -122,11 +114,14 @@ def count_clocks(unit, gemm, elapsed, idle_in_rows, scale, role, counts):
         counts: int64 [COUNTERS].
     """
     base = role * UNIT_ACTIONS
-    counts[base + UnitAction.ACCUMULATOR_CLOCK] += _sum_bits(unit, gemm) * scale
-    counts[base + UnitAction.OPERAND_CLOCK] += _operand_bits(unit, gemm) * scale
-    counts[base + UnitAction.DRAIN] += gemm[G_DRAIN_MOVES] * unit.accumulator_bits * scale
+    sums = sum_bits(unit, gemm[G_SUM_MOVES], gemm[G_EXECUTED], gemm[G_UNIT_STEPS])
+    operands = operand_bits(unit, gemm[G_ACTIVATION_MOVES], gemm[G_WEIGHT_MOVES])
+    drain = gemm[G_DRAIN_MOVES] * unit.accumulator_bits
+    counts[base + UnitAction.ACCUMULATOR_CLOCK] += sums * scale
+    counts[base + UnitAction.OPERAND_CLOCK] += operands * scale
+    counts[base + UnitAction.DRAIN] += drain * scale
     bits = unit.operand_register_bits + unit.sum_register_bits
-    working = clocked_bits(unit, gemm) * scale
+    working = (sums + operands + drain) * scale
     idle = 0
     if unit.gating == Gating.NONE:
         idle = bits * elapsed - working

@@ -13,11 +13,10 @@ from accelsim.engine.columns import (
     MEMORY,
 )
 from accelsim.engine.counts import count_dram
-from accelsim.engine.gemm import clear
 from accelsim.engine.transfers import (
     bursts,
     bytes_of,
-    carry,
+    carried,
     ceil_div,
     fetched,
     prefetchable,
@@ -32,17 +31,17 @@ from accelsim.trace import Kind
 
 
 @inner_borrowing_kernel
-def elementwise(op, machine, unit, kept, totals, lead, recipes, cycles, counts, flow):
+def elementwise(op, machine, unit, kept, totals, lead, recipes, cycles, counts):
     """Evaluate an operator of the vector unit; return its cycles and the lead it leaves."""
     recipe = recipes[op.kind]
     free = op.kind == Kind.DEQUANTISE and machine.scale_on_drain == 1
     hidden = free or (op.kind == Kind.ABSMAX and machine.absmax_on_write == 1)
-    clear(flow)
     if op.kind == Kind.SOFTMAX:
-        elements, left = _softmax(op, machine, recipe, flow), 0
+        elements, flow = _softmax(op, machine, recipe)
+        left = 0
     else:
         elements = op.m * op.n
-        left = _rows(op, machine, recipe, kept, totals, lead, free, hidden, flow)
+        flow, left = _rows(op, machine, recipe, kept, totals, lead, free, hidden)
     scale, elapsed = op.repeat, flow[F_ELAPSED] * (op.repeat // op.group)
     cycles[EXPOSED_VECTOR] += flow[F_COMPUTE] * scale
     cycles[MEMORY] += elapsed - flow[F_COMPUTE] * scale
@@ -60,8 +59,8 @@ def elementwise(op, machine, unit, kept, totals, lead, recipes, cycles, counts, 
 
 
 @inner_borrowing_kernel
-def _rows(op, machine, recipe, kept, totals, lead, free, hidden, flow):
-    """Add an instance of m rows to ``flow`` [FLOW_COLUMNS]; return the lead left."""
+def _rows(op, machine, recipe, kept, totals, lead, free, hidden):
+    """Return what an instance of m rows transfers, and the lead it leaves."""
     elements = op.m * op.n
     table = _table_bytes(op, machine, kept, totals)
     inputs, outputs = 0, 0
@@ -70,12 +69,12 @@ def _rows(op, machine, recipe, kept, totals, lead, free, hidden, flow):
         outputs += _cache_bytes(op, machine, kept, totals, elements)
     busy = _busy_cycles(op, machine, recipe, elements, free, hidden)
     early = prefetchable(op, machine, table) if op.kind == Kind.RMSNORM else 0
-    return carry(op, machine, busy, table, inputs, outputs, 0, early, lead, flow)
+    return carried(op, machine, busy, table, inputs, outputs, 0, early, lead)
 
 
 @inner_borrowing_kernel
-def _softmax(op, machine, recipe, flow):
-    """Add an instance of each member to ``flow``; return the elements. Scores stay on chip."""
+def _softmax(op, machine, recipe):
+    """Return elements and flow of one instance of each member. Scores stay on chip."""
     first, step = op.m * op.n, op.m * op.series_step
     if op.causal == 1:
         first = op.m * (op.m + 1) // 2
@@ -83,9 +82,8 @@ def _softmax(op, machine, recipe, flow):
     growth, count = step * recipe[2 * PRIMITIVES], op.series_count
     busy = sum_of_ceils(slots, growth, count, machine.vector_lanes)
     busy += count * recipe[2 * PRIMITIVES + 2] * machine.vector_latency
-    flow[F_COMPUTE] += busy
-    flow[F_ELAPSED] += busy * op.group
-    return first * count + step * (count * (count - 1) // 2)
+    elements = first * count + step * (count * (count - 1) // 2)
+    return elements, (0, 0, 0, 0, 0, busy, 0, busy * op.group)
 
 
 @inner_borrowing_kernel

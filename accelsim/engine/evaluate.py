@@ -15,13 +15,11 @@ import numpy.typing as npt
 from accelsim.engine.columns import (
     CYCLE_COLUMNS,
     DRAM_BYTES,
-    FLOW_COLUMNS,
     GEMM_COLUMNS,
     SRAM_BITS,
     UNIT,
 )
 from accelsim.engine.elementwise import elementwise
-from accelsim.engine.gemm import LOT_COLUMNS
 from accelsim.engine.matrix import matrix_on_array, matrix_on_vector
 from accelsim.engine.work import work_rows
 from accelsim.hardware.actions import (
@@ -73,21 +71,21 @@ def _clock_the_unused(units, op_cycles, used, counts):
 
 
 @inner_borrowing_kernel
-def _evaluate(op, units, machine, kept, totals, lead, recipes, cycles, counts, scratch):
+def _evaluate(op, units, machine, kept, totals, lead, recipes, cycles, counts, gemm):
     """Add one operator to ``cycles`` and ``counts``; return the lead left to the next one."""
     role = _role(op.kind)
     place = VECTOR if op.kind < Kind.GEMM else _place(machine, role)
     if op.kind < Kind.GEMM:
         total, left = elementwise(
-            op, machine, units[ARRAY], kept, totals, lead, recipes, cycles, counts, scratch[3]
+            op, machine, units[ARRAY], kept, totals, lead, recipes, cycles, counts
         )
     elif place == VECTOR:
         total, left = matrix_on_vector(
-            op, units[ARRAY], machine, role, kept, totals, lead, cycles, counts, scratch[3]
+            op, units[ARRAY], machine, role, kept, totals, lead, cycles, counts
         )
     else:
         total, left = matrix_on_array(
-            op, units[place], machine, role, kept, totals, lead, cycles, counts, scratch
+            op, units[place], machine, role, kept, totals, lead, cycles, counts, gemm
         )
     cycles[UNIT] = place
     _clock_the_unused(units, total, place, counts)
@@ -97,7 +95,7 @@ def _evaluate(op, units, machine, kept, totals, lead, recipes, cycles, counts, s
 
 
 @borrowing_kernel
-def _evaluate_all(operators, units, machines, kept, totals, recipes, cycles, counts, scratch):
+def _evaluate_all(operators, units, machines, kept, totals, recipes, cycles, counts, gemm):
     nothing = np.int64(0)  # a literal 0 would have every callee compiled again
     for d in range(len(machines)):
         lead = nothing
@@ -115,7 +113,7 @@ def _evaluate_all(operators, units, machines, kept, totals, recipes, cycles, cou
                 recipes,
                 cycles[d, op.target],
                 counts[d, op.target],
-                scratch,
+                gemm,
             )
 
 
@@ -152,13 +150,6 @@ def evaluate_all(
     rows = int(target.max(initial=-1)) + 1
     cycles = np.zeros((len(machines), rows, CYCLE_COLUMNS), dtype=np.int64)
     counts = np.zeros((len(machines), rows, COUNTERS), dtype=np.int64)
-    scratch = (
-        np.zeros(GEMM_COLUMNS, dtype=np.int64),
-        np.zeros(GEMM_COLUMNS, dtype=np.int64),
-        np.zeros(LOT_COLUMNS, dtype=np.int64),
-        np.zeros(FLOW_COLUMNS, dtype=np.int64),
-        np.zeros(2, dtype=np.float64),
-    )
     _evaluate_all(
         work_rows(operators, layers, passes, target),
         _read_only(units),
@@ -168,7 +159,7 @@ def evaluate_all(
         _read_only(recipes),
         cycles,
         counts,
-        scratch,
+        np.empty(GEMM_COLUMNS, dtype=np.int64),
     )
     dram, sram = (counts[:, :, SHARED + first : SHARED + last + 1] for first, last in _MEMORIES)
     cycles[:, :, DRAM_BYTES], cycles[:, :, SRAM_BITS] = dram.sum(axis=2), sram.sum(axis=2)

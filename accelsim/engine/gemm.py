@@ -29,16 +29,14 @@ from accelsim.engine.dimensions import (
     keeps_sums,
     laid_out,
     reductions_of_gemm,
+    streamed,
+    tiled,
     words_held,
 )
 from accelsim.engine.registers import drain_moves, operand_moves, sum_moves
 from accelsim.hardware.design import Organisation
 from accelsim.kernels import borrowing_kernel, inner_borrowing_kernel
 from accelsim.trace import Kind, Series
-
-# GEMMs of which one dimension grows: its sums, then cycles and reductions.
-LOT_CYCLES, LOT_REDUCTIONS, LOT_COLUMNS = 4, 5, 6
-
 
 @inner_borrowing_kernel
 def clear(row):
@@ -84,27 +82,25 @@ def add_gemms(unit, m, k, n, total, reductions, out):
 
 
 @inner_borrowing_kernel
-def put_in_lot(unit, series, k, n, total, reductions, lot):
-    """Add a GEMM that differs from the others of ``lot`` [LOT_COLUMNS] in k or n only."""
-    growing = k if series == Series.K else n
-    lot[MANY] += growing[MANY]
-    lot[EXTENT] += growing[EXTENT]
-    lot[TILES] += growing[TILES]
-    lot[SKEW] += growing[SKEW]
-    lot[LOT_CYCLES] += total
-    lot[LOT_REDUCTIONS] += reductions
+def grown_sums(series, sums, k, n):
+    """Return the sums of a growing dimension, k or n, with that of one more GEMM."""
+    more = k if series == Series.K else n
+    return (
+        sums[MANY] + more[MANY],
+        sums[EXTENT] + more[EXTENT],
+        sums[TILES] + more[TILES],
+        sums[SKEW] + more[SKEW],
+    )
 
 
 @inner_borrowing_kernel
-def add_lot(unit, series, m, k, n, lot, out):
-    """Add the GEMMs of ``lot`` to ``out`` [GEMM_COLUMNS] and empty it."""
-    growing = lot[MANY], lot[EXTENT], lot[TILES], lot[SKEW]
+def add_lot(unit, series, m, k, n, sums, total, reductions, out):
+    """Add GEMMs whose growing dimension has ``sums`` to ``out`` [GEMM_COLUMNS]."""
     if series == Series.K:
-        k = growing
+        k = sums
     else:
-        n = growing
-    add_gemms(unit, m, k, n, lot[LOT_CYCLES], lot[LOT_REDUCTIONS], out)
-    clear(lot)
+        n = sums
+    add_gemms(unit, m, k, n, total, reductions, out)
 
 
 @inner_borrowing_kernel
@@ -118,15 +114,7 @@ def starts_a_lot(series, m, n, next_m, next_n):
 
 
 @inner_borrowing_kernel
-def whole_gemm(unit, chunk, m, k, n, out):
-    """Fill ``out`` [GEMM_COLUMNS] with one GEMM, given by its dimensions."""
-    clear(out)
-    total, reductions = cycles_of_gemm(unit, chunk, m, k, n), reductions_of_gemm(unit, m, k, n)
-    add_gemms(unit, m, k, n, total, reductions, out)
-
-
-@inner_borrowing_kernel
-def causal_gemm(unit, chunk, kind, m, k, n, lot, out):
+def causal_gemm(unit, chunk, kind, m, k, n, out):
     """Fill ``out`` with causal attention over full dimensions m, k and n.
 
     It runs either as one GEMM over the full context, masked afterwards, or block by block of
@@ -135,28 +123,42 @@ def causal_gemm(unit, chunk, kind, m, k, n, lot, out):
     clear(out)
     series = Series.N if kind == Kind.ATTENTION_QK else Series.K
     block = unit.rows if keeps_sums(unit) else unit.cols
-    queries, keys, outputs = laid_out(unit, chunk, min(block, m[EXTENT]), k[EXTENT], n[EXTENT])
-    first, start = queries, 0
+    queries, keys, outputs = _block(unit, chunk, series, block, 0, m, k, n)
+    start = 0
     while start < m[EXTENT]:
-        if m[EXTENT] - start < block:
-            first, _, _ = laid_out(unit, chunk, m[EXTENT] - start, k[EXTENT], n[EXTENT])
-        context = min(start + block, m[EXTENT])
-        next_m, keys_seen, next_n = grown(unit, chunk, series, context, first, k, n)
-        if start > 0 and starts_a_lot(series, queries, outputs, next_m, next_n):
-            add_lot(unit, series, queries, keys, outputs, lot, out)
-        queries, keys, outputs = next_m, keys_seen, next_n
-        total = cycles_of_gemm(unit, chunk, queries, keys, outputs)
-        reductions = reductions_of_gemm(unit, queries, keys, outputs)
-        put_in_lot(unit, series, keys, outputs, total, reductions, lot)
-        start += block
-    add_lot(unit, series, queries, keys, outputs, lot, out)
-    if cycles_of_gemm(unit, chunk, m, k, n) <= out[G_TOTAL]:
-        whole_gemm(unit, chunk, m, k, n, out)
+        sums, total, reductions = (0, 0, 0, 0), 0, 0
+        lot_m, lot_k, lot_n = queries, keys, outputs
+        while start < m[EXTENT] and not starts_a_lot(series, lot_m, lot_n, queries, outputs):
+            sums = grown_sums(series, sums, keys, outputs)
+            total += cycles_of_gemm(unit, chunk, queries, keys, outputs)
+            reductions += reductions_of_gemm(unit, queries, keys, outputs)
+            start += block
+            queries, keys, outputs = _block(unit, chunk, series, block, start, m, k, n)
+        add_lot(unit, series, lot_m, lot_k, lot_n, sums, total, reductions, out)
+    whole = cycles_of_gemm(unit, chunk, m, k, n)
+    if whole <= out[G_TOTAL]:
+        clear(out)
+        add_gemms(unit, m, k, n, whole, reductions_of_gemm(unit, m, k, n), out)
+
+
+@inner_borrowing_kernel
+def _block(unit, chunk, series, block, start, m, k, n):
+    """Return the dimensions of the GEMM of queries from ``start`` on and the keys they see."""
+    queries = max(min(block, m[EXTENT] - start), 0)
+    if keeps_sums(unit):
+        first = tiled(queries, unit.rows)
+    elif unit.organisation == Organisation.SYSTOLIC_WS:
+        first = streamed(unit, chunk, k[EXTENT], queries)
+    else:
+        first = tiled(queries, unit.cols)
+    return grown(unit, chunk, series, start + queries, first, k, n)
 
 
 @borrowing_kernel
-def array_gemm(unit, output_bytes, m, k, n, out):
-    """Fill ``out`` [GEMM_COLUMNS] with a GEMM of m x k x n whose operands are in SRAM."""
+def array_gemm(unit, output_bytes, tokens, length, outputs, out):
+    """Fill ``out`` [GEMM_COLUMNS] with a GEMM, tokens x length x outputs, whose operands are in SRAM."""
     chunk = words_held(unit, output_bytes)
-    dimensions = laid_out(unit, chunk, m, k, n)
-    whole_gemm(unit, chunk, dimensions[0], dimensions[1], dimensions[2], out)
+    m, k, n = laid_out(unit, chunk, tokens, length, outputs)
+    total, reductions = cycles_of_gemm(unit, chunk, m, k, n), reductions_of_gemm(unit, m, k, n)
+    clear(out)
+    add_gemms(unit, m, k, n, total, reductions, out)

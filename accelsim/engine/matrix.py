@@ -9,15 +9,17 @@ from accelsim.engine.columns import (
     EXPOSED_VECTOR,
     F_COMPUTE,
     F_ELAPSED,
-    F_IDLE,
     F_TRANSFER,
     F_WEIGHTS,
     FOLDS,
     G_ACTIVATION_MOVES,
+    G_DRAIN_MOVES,
     G_EXECUTED,
     G_FOLDS,
     G_STEADY,
+    G_SUM_MOVES,
     G_TOTAL,
+    G_UNIT_STEPS,
     G_WEIGHT_MOVES,
     IDEAL,
     MEMORY,
@@ -25,7 +27,6 @@ from accelsim.engine.columns import (
     TEMPORAL,
 )
 from accelsim.engine.counts import (
-    clocked_bits,
     count_adds,
     count_array_ports,
     count_clocks,
@@ -35,9 +36,12 @@ from accelsim.engine.counts import (
     count_weights,
     gates_rows,
     idle_bits_of_rows,
+    operand_bits,
+    sum_bits,
 )
 from accelsim.engine.dimensions import (
     EXTENT,
+    TILES,
     cycles_of_gemm,
     first_tiles,
     grown,
@@ -46,21 +50,16 @@ from accelsim.engine.dimensions import (
     weight_passes,
     words_held,
 )
-from accelsim.engine.gemm import (
-    add_lot,
-    causal_gemm,
-    clear,
-    put_in_lot,
-    starts_a_lot,
-    whole_gemm,
-)
-from accelsim.engine.registers import operand_moves
+from accelsim.engine.gemm import add_lot, causal_gemm, clear, grown_sums, starts_a_lot
+from accelsim.engine.registers import drain_moves, operand_moves, sum_moves
 from accelsim.engine.transfers import (
     activation_bits,
     bytes_of,
-    carry,
+    carried,
     ceil_div,
     dram_of_gemm,
+    joined,
+    nothing_carried,
     prefetchable,
     spilled,
     stored_of_instance,
@@ -111,15 +110,14 @@ def _pairs_in_series(op):
 
 
 @inner_borrowing_kernel
-def matrix_on_array(op, unit, machine, role, kept, totals, lead, cycles, counts, scratch):
+def matrix_on_array(op, unit, machine, role, kept, totals, lead, cycles, counts, gemm):
     """Evaluate a matrix product on an array; return its cycles and the lead it leaves."""
-    gemm, _, _, flow, moves = scratch
-    clear(flow)
     if op.causal == 1:
-        left = _causal(op, unit, machine, kept, totals, lead, scratch)
+        flow, idle, moves, left = _causal(op, unit, machine, kept, totals, lead, gemm)
     else:
-        left = _series(op, unit, machine, kept, totals, lead, scratch)
-    scale, elapsed = op.repeat, flow[F_ELAPSED] * (op.repeat // op.group)
+        flow, idle, moves, left = _series(op, unit, machine, kept, totals, lead, gemm)
+    scale, groups = op.repeat, op.repeat // op.group
+    elapsed = flow[F_ELAPSED] * groups
     first, step = _pairs_in_series(op)
     ideal = sum_of_ceils(first, step, op.series_count, unit.rows * unit.cols * unit.lanes)
     cycles[IDEAL] += ideal * scale
@@ -127,10 +125,10 @@ def matrix_on_array(op, unit, machine, role, kept, totals, lead, cycles, counts,
     cycles[TEMPORAL] += (gemm[G_TOTAL] - gemm[G_STEADY]) * scale
     cycles[MEMORY] += elapsed - gemm[G_TOTAL] * scale
     cycles[BUSY_COMPUTE] += gemm[G_TOTAL] * scale
-    cycles[BUSY_MEMORY] += flow[F_TRANSFER] * (op.repeat // op.group)
+    cycles[BUSY_MEMORY] += flow[F_TRANSFER] * groups
     cycles[FOLDS] += gemm[G_FOLDS] * scale
     count_unit(op, unit, role, gemm, scale, counts)
-    count_clocks(unit, gemm, elapsed, flow[F_IDLE], scale, role, counts)
+    count_clocks(unit, gemm, elapsed, idle, scale, role, counts)
     count_array_ports(op, unit, machine, role, gemm, flow[F_WEIGHTS], scale, counts)
     count_dram(flow, scale, counts)
     counts[SHARED + SharedAction.INSTRUCTION] += gemm[G_FOLDS] * scale
@@ -144,78 +142,92 @@ def matrix_on_array(op, unit, machine, role, kept, totals, lead, cycles, counts,
 
 
 @inner_borrowing_kernel
-def _series(op, unit, machine, kept, totals, lead, scratch):
-    """Fill ``scratch`` with one instance of each member of a growing context; return the lead left.
+def _series(op, unit, machine, kept, totals, lead, gemm):
+    """Fill ``gemm`` with one instance of each member of a growing context.
 
     Memory, the idle bits of rows and mean moves are no sums of products and go member by member;
     everything else is added at once, by lots that differ in the growing dimension only.
+
+    Returns:
+        The flow, idle bits of gated rows, the mean moves of both operands, and the lead left.
     """
-    gemm, one, lot, flow, moves = scratch
-    chunk, share = words_held(unit, machine.output_stream), 1.0 / op.series_count
+    chunk = words_held(unit, machine.output_stream)
     start = op.k if op.series == Series.K else op.n
     m, k, n = laid_out(unit, chunk, op.m, op.k, op.n)
-    left, activations, weights = 0, 0.0, 0.0
+    flow, idle, left, member = nothing_carried(), 0, 0, 0
+    activations, weights, share = 0.0, 0.0, 1.0 / op.series_count
     clear(gemm)
-    for member in range(op.series_count):
-        if member > 0:
-            extent = start + op.series_step * member
-            next_m, next_k, next_n = grown(unit, chunk, op.series, extent, m, k, n)
-            if starts_a_lot(op.series, m, n, next_m, next_n):
-                add_lot(unit, op.series, m, k, n, lot, gemm)
-            m, k, n = next_m, next_k, next_n
-        total = cycles_of_gemm(unit, chunk, m, k, n)
-        put_in_lot(unit, op.series, k, n, total, reductions_of_gemm(unit, m, k, n), lot)
-        left = _move(op, unit, machine, kept, totals, total, lead, m, k, n, flow)
-        moved = operand_moves(unit, m, k, n)
-        activations += share * (moved[0] / (m[EXTENT] * k[EXTENT]))
-        weights += share * (moved[1] / (k[EXTENT] * n[EXTENT]))
-        if gates_rows(unit):
-            whole_gemm(unit, chunk, m, k, n, one)
-            flow[F_IDLE] += idle_bits_of_rows(unit, op.m, total, clocked_bits(unit, one))
-    add_lot(unit, op.series, m, k, n, lot, gemm)
-    moves[0], moves[1] = activations, weights
-    return left
+    while member < op.series_count:
+        sums, total, reductions = (0, 0, 0, 0), 0, 0
+        lot_m, lot_k, lot_n = m, k, n
+        while member < op.series_count and not starts_a_lot(op.series, lot_m, lot_n, m, n):
+            compute, added = cycles_of_gemm(unit, chunk, m, k, n), reductions_of_gemm(unit, m, k, n)
+            moved, left = _moved(op, unit, machine, kept, totals, compute, lead, m, k, n)
+            flow = joined(flow, moved)
+            a, w = operand_moves(unit, m, k, n)
+            activations += share * (a / (m[EXTENT] * k[EXTENT]))
+            weights += share * (w / (k[EXTENT] * n[EXTENT]))
+            if gates_rows(unit):
+                idle += idle_bits_of_rows(unit, op.m, compute, clocked_bits(unit, m, k, n, added))
+            sums = grown_sums(op.series, sums, k, n)
+            total += compute
+            reductions += added
+            member += 1
+            m, k, n = grown(unit, chunk, op.series, start + op.series_step * member, m, k, n)
+        add_lot(unit, op.series, lot_m, lot_k, lot_n, sums, total, reductions, gemm)
+    return flow, idle, (activations, weights), left
 
 
 @inner_borrowing_kernel
-def _causal(op, unit, machine, kept, totals, lead, scratch):
-    """Fill ``scratch`` with one instance of causal attention; return the lead left.
+def _causal(op, unit, machine, kept, totals, lead, gemm):
+    """Fill ``gemm`` with one instance of causal attention; return what ``_series`` does.
 
     Masked probabilities are no operands: only as many count in the mean moves as were streamed.
     """
-    gemm, _, lot, flow, moves = scratch
     chunk = words_held(unit, machine.output_stream)
     m, k, n = laid_out(unit, chunk, op.m, op.k, op.n)
-    causal_gemm(unit, chunk, op.kind, m, k, n, lot, gemm)
-    left = _move(op, unit, machine, kept, totals, gemm[G_TOTAL], lead, m, k, n, flow)
+    causal_gemm(unit, chunk, op.kind, m, k, n, gemm)
+    flow, left = _moved(op, unit, machine, kept, totals, gemm[G_TOTAL], lead, m, k, n)
     streamed = op.m * op.k if op.kind == Kind.ATTENTION_QK else gemm[G_EXECUTED] // op.n
-    moves[0] = gemm[G_ACTIVATION_MOVES] / streamed
-    moves[1] = gemm[G_WEIGHT_MOVES] / (op.k * op.n)
+    activations, weights = gemm[G_ACTIVATION_MOVES], gemm[G_WEIGHT_MOVES]
+    idle = 0
     if gates_rows(unit):
-        flow[F_IDLE] += idle_bits_of_rows(unit, op.m, gemm[G_TOTAL], clocked_bits(unit, gemm))
-    return left
+        working = sum_bits(unit, gemm[G_SUM_MOVES], gemm[G_EXECUTED], gemm[G_UNIT_STEPS])
+        working += operand_bits(unit, activations, weights)
+        working += gemm[G_DRAIN_MOVES] * unit.accumulator_bits
+        idle = idle_bits_of_rows(unit, op.m, gemm[G_TOTAL], working)
+    return flow, idle, (activations / streamed, weights / (op.k * op.n)), left
 
 
 @inner_borrowing_kernel
-def _move(op, unit, machine, kept, totals, compute, lead, m, k, n, flow):
-    """Add what an instance of ``compute`` cycles transfers to ``flow``; return the lead left."""
+def clocked_bits(unit, m, k, n, reductions):
+    """Return the bits clocked into the registers of os and dot by words of one GEMM."""
+    executed, unit_steps = m[EXTENT] * k[EXTENT] * n[EXTENT], m[EXTENT] * k[TILES] * n[EXTENT]
+    activations, weights = operand_moves(unit, m, k, n)
+    bits = sum_bits(unit, sum_moves(unit, m, k, n, reductions), executed, unit_steps)
+    drain = drain_moves(unit, m, k, n) * unit.accumulator_bits
+    return bits + operand_bits(unit, activations, weights) + drain
+
+
+@inner_borrowing_kernel
+def _moved(op, unit, machine, kept, totals, compute, lead, m, k, n):
+    """Return what an instance of ``compute`` cycles transfers, and the lead it leaves."""
     stored = stored_of_instance(op, machine, kept, totals, k[EXTENT], n[EXTENT])
     inputs, outputs = _spilled_activations(op, machine, op.group, m[EXTENT], k[EXTENT], n[EXTENT])
     times, pieces = weight_passes(unit, m, k, n)
     weights, inputs = dram_of_gemm(op, machine, stored, inputs, times, pieces)
     first = ceil_div(stored, first_tiles(unit, m, k, n))
     early = prefetchable(op, machine, stored)
-    return carry(op, machine, compute, weights, inputs, outputs, first, early, lead, flow)
+    return carried(op, machine, compute, weights, inputs, outputs, first, early, lead)
 
 
 @inner_borrowing_kernel
-def matrix_on_vector(op, unit, machine, role, kept, totals, lead, cycles, counts, flow):
+def matrix_on_vector(op, unit, machine, role, kept, totals, lead, cycles, counts):
     """Evaluate a matrix product on the vector unit; return its cycles and the lead it leaves.
 
     A multiply-add is two lane primitives and reads its second operand from SRAM.
     """
-    left, needed, inputs_read, results = 0, 0, 0, 0
-    clear(flow)
+    left, needed, inputs_read, results, flow = 0, 0, 0, 0, nothing_carried()
     for member in range(op.series_count):
         k = op.k + (op.series_step * member if op.series == Series.K else 0)
         n = op.n + (op.series_step * member if op.series == Series.N else 0)
@@ -225,7 +237,8 @@ def matrix_on_vector(op, unit, machine, role, kept, totals, lead, cycles, counts
         weights = stored_of_instance(op, machine, kept, totals, k, n)
         inputs, outputs = _spilled_activations(op, machine, op.group, op.m, k, n)
         first, early = ceil_div(weights, n), prefetchable(op, machine, weights)
-        left = carry(op, machine, busy, weights, inputs, outputs, first, early, lead, flow)
+        moved, left = carried(op, machine, busy, weights, inputs, outputs, first, early, lead)
+        flow = joined(flow, moved)
         needed += pairs
         inputs_read += op.m * k
         results += op.m * n

@@ -166,44 +166,56 @@ def overlapped(compute, dram_bytes, first_bytes, early_bytes, lead, machine):
     """
     if dram_bytes == 0 and first_bytes == 0:
         return compute, 0, compute
-    early = min(early_bytes, dram_bytes)
-    transfer = cycles_of(dram_bytes, machine)
-    late_first = cycles_of(max(first_bytes - early, 0), machine)
-    wait = max(cycles_of(first_bytes, machine) - lead, late_first)
-    memory = max(transfer - lead, cycles_of(dram_bytes - early, machine))
+    transfer, wait = cycles_of(dram_bytes, machine), cycles_of(first_bytes, machine)
+    memory, early = transfer, min(early_bytes, dram_bytes)
+    if early > 0:
+        wait = max(wait - lead, cycles_of(max(first_bytes - early, 0), machine))
+        memory = max(transfer - lead, cycles_of(dram_bytes - early, machine))
     total = max(compute + wait, memory)
     return total, transfer, total - memory
 
 
 @inner_borrowing_kernel
-def carry(op, machine, compute, weights, inputs, outputs, first, early, lead, flow):
-    """Add an instance that computes and transfers to ``flow`` [FLOW_COLUMNS]; return the lead left.
+def carried(op, machine, compute, weights, inputs, outputs, first, early, lead):
+    """Return what an instance transfers, a tuple of ``F_`` columns, and the lead it leaves.
 
     Args:
         op: The trace row; instances of a layer and pass follow each other without a gap.
         machine: The machine.
         compute: Cycles of one instance.
-        weights: Bytes of its second operand that come from DRAM; ``inputs`` likewise.
-        inputs: Bytes of its moving operand.
-        outputs: Bytes of its results that go to DRAM.
+        weights: Bytes of its second operand that come from DRAM.
+        inputs: Bytes of its moving operand that do.
+        outputs: Bytes of its results that go there.
         first: Bytes that must be there before it starts.
         early: Bytes that may come before its time.
         lead: Cycles that the DRAM had been idle before.
-        flow: int64 [FLOW_COLUMNS].
     """
     read, written = bursts(weights + inputs, machine.burst), bursts(outputs, machine.burst)
     elapsed, transfer, left = overlapped(
         compute * op.group, (read + written) * op.group, first, early, lead, machine
     )
-    flow[F_WEIGHTS] += weights
-    flow[F_INPUTS] += inputs
-    flow[F_OUTPUTS] += outputs
-    flow[F_READ] += read
-    flow[F_WRITTEN] += written
-    flow[F_COMPUTE] += compute
-    flow[F_TRANSFER] += transfer
-    flow[F_ELAPSED] += elapsed
-    return left
+    return (weights, inputs, outputs, read, written, compute, transfer, elapsed), left
+
+
+@inner_borrowing_kernel
+def nothing_carried():
+    """Return a flow of zeros."""
+    return 0, 0, 0, 0, 0, 0, 0, 0
+
+
+@inner_borrowing_kernel
+def joined(flow, other):
+    """Return the sum of two tuples of ``F_`` columns."""
+    return (
+        flow[F_WEIGHTS] + other[F_WEIGHTS],
+        flow[F_INPUTS] + other[F_INPUTS],
+        flow[F_OUTPUTS] + other[F_OUTPUTS],
+        flow[F_READ] + other[F_READ],
+        flow[F_WRITTEN] + other[F_WRITTEN],
+        flow[F_COMPUTE] + other[F_COMPUTE],
+        flow[F_TRANSFER] + other[F_TRANSFER],
+        flow[F_ELAPSED] + other[F_ELAPSED],
+    )
 
 
 @inner_borrowing_kernel
