@@ -51,21 +51,26 @@ def inner_kernel(function: Function) -> Function:
     return _compiled(function, callable_from_python=False)
 
 
-def borrowing_kernel(function: Function) -> Function:
-    """Compile ``function`` as ``kernel`` does, for code that only borrows arrays.
+def lean_kernel(function: Function) -> Function:
+    """Compile ``function`` as ``inner_kernel`` does, without counting references to arrays.
 
-    Without reference counts, which cost more than small kernels do; it can allocate nothing.
+    Counting costs more than a kernel of some dozen operations does. Arrays can be read and written,
+    but not made.
     """
-    return _compiled(function, callable_from_python=True, borrows=True)
+    return _compiled(function, callable_from_python=False, lean=True)
 
 
-def inner_borrowing_kernel(function: Function) -> Function:
-    """Compile ``function`` as ``borrowing_kernel`` does, for calls by other kernels alone."""
-    return _compiled(function, callable_from_python=False, borrows=True)
+def inlined_kernel(function: Function) -> Function:
+    """Compile ``function`` as ``lean_kernel`` does, into each place that calls it.
+
+    For the bodies of inner loops, which then keep what does not change in registers. Every place
+    costs compile time.
+    """
+    return _compiled(function, callable_from_python=False, lean=True, inlined=True)
 
 
 def _compiled(
-    function: Function, *, callable_from_python: bool, borrows: bool = False
+    function: Function, *, callable_from_python: bool, lean: bool = False, inlined: bool = False
 ) -> Function:
     numba = _numba()
     folder = cache_folder()
@@ -75,8 +80,8 @@ def _compiled(
         "error_model": "numpy",
         "no_cfunc_wrapper": True,
         "no_cpython_wrapper": not callable_from_python,
-        "_nrt": not borrows,
-        "forceinline": borrows and not callable_from_python and function.__name__ not in ("_series","matrix_on_array","matrix_on_vector","elementwise","_causal","causal_gemm","add_gemms", "count_unit","count_clocks","count_array_ports","whole_gemm"),
+        "_nrt": not lean,
+        "forceinline": inlined,
     }
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = "" if folder is None else str(folder)

@@ -30,11 +30,11 @@ from accelsim.engine.transfers import (
 )
 from accelsim.hardware.actions import SHARED, UNIT_ACTIONS, SharedAction, UnitAction
 from accelsim.hardware.design import Decoder, Gating, Organisation
-from accelsim.kernels import inner_borrowing_kernel
+from accelsim.kernels import inlined_kernel, lean_kernel
 from accelsim.trace import Stationary
 
 
-@inner_borrowing_kernel
+@lean_kernel
 def count_unit(op, unit, role, gemm, scale, counts):
     """Count what ``scale`` equal instances compute inside the matrix unit."""
     base = role * UNIT_ACTIONS
@@ -59,7 +59,7 @@ def count_unit(op, unit, role, gemm, scale, counts):
         counts[base + UnitAction.CAST] += gemm[G_ACTIVATION] * scale
 
 
-@inner_borrowing_kernel
+@inlined_kernel
 def count_adds(unit, adds, base, counts):
     """Count additions to a running sum."""
     counts[base + UnitAction.ADD] += adds
@@ -67,7 +67,7 @@ def count_adds(unit, adds, base, counts):
     counts[base + UnitAction.ACCUMULATOR_TOGGLE] += adds * unit.product_bits // HALF
 
 
-@inner_borrowing_kernel
+@inlined_kernel
 def sum_bits(unit, moves, executed, unit_steps):
     """Return the bits that registers of sums take in ``moves`` words."""
     bits = moves * unit.accumulator_bits
@@ -77,19 +77,19 @@ def sum_bits(unit, moves, executed, unit_steps):
     return bits
 
 
-@inner_borrowing_kernel
+@inlined_kernel
 def operand_bits(unit, activations, weights):
     """Return the bits that operand registers take in moves of activations and of weights."""
     return activations * unit.activation_bits + weights * unit.weight_bits
 
 
-@inner_borrowing_kernel
+@inlined_kernel
 def gates_rows(unit):
     """Whether rows without work stop. Partial sums of ws and is pass every row, so none can."""
     return unit.gating == Gating.ROW and keeps_sums(unit)
 
 
-@inner_borrowing_kernel
+@inlined_kernel
 def idle_bits_of_rows(unit, extent, busy, working):
     """Return register bits of rows in use that clock without a word of one instance.
 
@@ -100,7 +100,7 @@ def idle_bits_of_rows(unit, extent, busy, working):
     return max(bits * in_use - working, 0)
 
 
-@inner_borrowing_kernel
+@lean_kernel
 def count_clocks(unit, gemm, elapsed, idle_in_rows, scale, role, counts):
     """Count register bits that clock, with a word of the operator or without.
 
@@ -132,7 +132,7 @@ def count_clocks(unit, gemm, elapsed, idle_in_rows, scale, role, counts):
     counts[base + UnitAction.IDLE_CLOCK] += max(idle, 0)
 
 
-@inner_borrowing_kernel
+@lean_kernel
 def count_toggles(op, unit, role, moves, counts):
     """Count operand register bits that change, from the trace's transitions.
 
@@ -156,21 +156,21 @@ def count_toggles(op, unit, role, moves, counts):
     counts[role * UNIT_ACTIONS + UnitAction.OPERAND_TOGGLE] += toggles
 
 
-@inner_borrowing_kernel
+@inlined_kernel
 def _weight_toggles_k(op, unit):
     toggles = op.weight_zero_plus_k * unit.toggle_zero_plus
     toggles += op.weight_zero_minus_k * unit.toggle_zero_minus
     return toggles + op.weight_plus_minus_k * unit.toggle_plus_minus + op.weight_hamming_k
 
 
-@inner_borrowing_kernel
+@inlined_kernel
 def _weight_toggles_n(op, unit):
     toggles = op.weight_zero_plus_n * unit.toggle_zero_plus
     toggles += op.weight_zero_minus_n * unit.toggle_zero_minus
     return toggles + op.weight_plus_minus_n * unit.toggle_plus_minus + op.weight_hamming_n
 
 
-@inner_borrowing_kernel
+@lean_kernel
 def count_weights(op, unit, machine, role, reads, fetched, scale, counts):
     """Count how the second operand passes SRAM and decoder.
 
@@ -193,7 +193,7 @@ def count_weights(op, unit, machine, role, reads, fetched, scale, counts):
     counts[SHARED + SharedAction.WEIGHT_READ] += reads * numerator // denominator * scale
 
 
-@inner_borrowing_kernel
+@inlined_kernel
 def count_sums(unit, gemm, scale, counts):
     """Count how partial sums of ws and is wait in the output buffer."""
     partial_bits = gemm[G_PARTIAL] * scale * unit.accumulator_bits
@@ -201,7 +201,7 @@ def count_sums(unit, gemm, scale, counts):
     counts[SHARED + SharedAction.OUTPUT_WRITE] += partial_bits
 
 
-@inner_borrowing_kernel
+@lean_kernel
 def count_array_ports(op, unit, machine, role, gemm, weights, scale, counts):
     """Count the operands that ``scale`` equal instances read from SRAM, and their sums."""
     bits = activation_bits(op, machine)
@@ -219,7 +219,7 @@ def count_array_ports(op, unit, machine, role, gemm, weights, scale, counts):
     counts[SHARED + SharedAction.ACTIVATION_WRITE] += results * machine.activation_bits
 
 
-@inner_borrowing_kernel
+@inlined_kernel
 def count_dram(flow, scale, counts):
     """Count DRAM bytes; activations pass their SRAM on the way, weights are counted elsewhere."""
     counts[SHARED + SharedAction.ACTIVATION_WRITE] += flow[F_INPUTS] * 8 * scale

@@ -26,11 +26,11 @@ from accelsim.engine.transfers import (
 from accelsim.hardware.actions import SHARED, SharedAction
 from accelsim.hardware.design import Resident
 from accelsim.hardware.vector import PRIMITIVES, Primitive
-from accelsim.kernels import inner_borrowing_kernel
+from accelsim.kernels import lean_kernel
 from accelsim.trace import Kind
 
 
-@inner_borrowing_kernel
+@lean_kernel
 def elementwise(op, machine, unit, kept, totals, lead, recipes, cycles, counts):
     """Evaluate an operator of the vector unit; return its cycles and the lead it leaves."""
     recipe = recipes[op.kind]
@@ -58,7 +58,7 @@ def elementwise(op, machine, unit, kept, totals, lead, recipes, cycles, counts):
     return elapsed, left
 
 
-@inner_borrowing_kernel
+@lean_kernel
 def _rows(op, machine, recipe, kept, totals, lead, free, hidden):
     """Return what an instance of m rows transfers, and the lead it leaves."""
     elements = op.m * op.n
@@ -72,7 +72,7 @@ def _rows(op, machine, recipe, kept, totals, lead, free, hidden):
     return carried(op, machine, busy, table, inputs, outputs, 0, early, lead)
 
 
-@inner_borrowing_kernel
+@lean_kernel
 def _softmax(op, machine, recipe):
     """Return elements and flow of one instance of each member. Scores stay on chip."""
     first, step = op.m * op.n, op.m * op.series_step
@@ -86,7 +86,7 @@ def _softmax(op, machine, recipe):
     return elements, (0, 0, 0, 0, 0, busy, 0, busy * op.group)
 
 
-@inner_borrowing_kernel
+@lean_kernel
 def _busy_cycles(op, machine, recipe, elements, free, hidden):
     """Return vector cycles of one instance: issue slots over lanes, a pipeline fill per pass."""
     if free:
@@ -98,7 +98,7 @@ def _busy_cycles(op, machine, recipe, elements, free, hidden):
     return ceil_div(slots, machine.vector_lanes) + passes * machine.vector_latency
 
 
-@inner_borrowing_kernel
+@lean_kernel
 def _written_bits(op, machine, writes):
     """Return the bits written for each element, over all passes."""
     if op.kind == Kind.QUANTISE:
@@ -108,7 +108,7 @@ def _written_bits(op, machine, writes):
     return writes * machine.activation_bits
 
 
-@inner_borrowing_kernel
+@lean_kernel
 def _count_buffers(op, machine, unit, recipe, elements, counts):
     """Count what the vector unit reads from and writes to the SRAMs."""
     reads, writes = recipe[2 * PRIMITIVES + 3], recipe[2 * PRIMITIVES + 4]
@@ -126,7 +126,7 @@ def _count_buffers(op, machine, unit, recipe, elements, counts):
         counts[SHARED + SharedAction.WEIGHT_READ] += repeated * machine.head_bits
 
 
-@inner_borrowing_kernel
+@lean_kernel
 def _table_bytes(op, machine, kept, totals):
     """Return DRAM bytes of rows of the embedding, each in whole bursts, or of norm weights."""
     if op.kind == Kind.EMBEDDING:
@@ -137,7 +137,7 @@ def _table_bytes(op, machine, kept, totals):
     return 0
 
 
-@inner_borrowing_kernel
+@lean_kernel
 def _cache_bytes(op, machine, kept, totals, elements):
     """Return bytes appended to the part of the cache that lives in DRAM."""
     if op.kind != Kind.KV_APPEND:
@@ -145,7 +145,7 @@ def _cache_bytes(op, machine, kept, totals, elements):
     return fetched(op, bytes_of(elements, machine.kv_bits), kept, Resident.CACHE, totals)
 
 
-@inner_borrowing_kernel
+@lean_kernel
 def _spilled_elements(op, machine, recipe, elements):
     """Return bytes read from and written to DRAM because a layer's tensor does not fit SRAM.
 
@@ -162,7 +162,7 @@ def _spilled_elements(op, machine, recipe, elements):
     return inputs, outputs
 
 
-@inner_borrowing_kernel
+@lean_kernel
 def _count_primitives(op, recipe, elements, counts):
     """Count lane operations: ``elements`` over all members, and each member's m rows."""
     rows = op.m * op.series_count

@@ -31,7 +31,7 @@ from accelsim.hardware.actions import (
     UnitAction,
 )
 from accelsim.hardware.design import ARRAY, VECTOR, Gating
-from accelsim.kernels import borrowing_kernel, inner_borrowing_kernel
+from accelsim.kernels import kernel, lean_kernel
 from accelsim.trace import Kind
 
 # First and last of the counters that are DRAM bytes, and of those that are SRAM bits.
@@ -41,7 +41,7 @@ _MEMORIES = (
 )
 
 
-@inner_borrowing_kernel
+@lean_kernel
 def _role(kind):
     if kind == Kind.LM_HEAD:
         return Role.LM_HEAD
@@ -50,7 +50,7 @@ def _role(kind):
     return Role.LINEAR
 
 
-@inner_borrowing_kernel
+@lean_kernel
 def _place(machine, role):
     if role == Role.ATTENTION:
         return machine.place_attention
@@ -59,7 +59,7 @@ def _place(machine, role):
     return ARRAY
 
 
-@inner_borrowing_kernel
+@lean_kernel
 def _clock_the_unused(units, op_cycles, used, counts):
     """Count the registers of units that have no part in an operator but no gate either."""
     for index in range(2):
@@ -70,7 +70,7 @@ def _clock_the_unused(units, op_cycles, used, counts):
             counts[role * UNIT_ACTIONS + UnitAction.IDLE_CLOCK] += idle
 
 
-@inner_borrowing_kernel
+@lean_kernel
 def _evaluate(op, units, machine, kept, totals, lead, recipes, cycles, counts, gemm):
     """Add one operator to ``cycles`` and ``counts``; return the lead left to the next one."""
     role = _role(op.kind)
@@ -94,27 +94,25 @@ def _evaluate(op, units, machine, kept, totals, lead, recipes, cycles, counts, g
     return 0 if role == Role.ATTENTION or op.kind == Kind.SOFTMAX else left
 
 
-@borrowing_kernel
+@lean_kernel
+def _evaluate_design(operators, units, machine, kept, totals, recipes, cycles, counts, gemm):
+    """Add all operators, in execution order, to the rows of one design."""
+    lead = np.int64(0)  # a literal 0 would have every callee compiled again
+    for o in range(len(operators)):
+        op = operators[o]
+        if op.no_lead == 1:
+            lead = np.int64(0)
+        lead = _evaluate(
+            op, units, machine, kept, totals, lead, recipes, cycles[op.target], counts[op.target], gemm
+        )
+
+
+@kernel
 def _evaluate_all(operators, units, machines, kept, totals, recipes, cycles, counts, gemm):
-    nothing = np.int64(0)  # a literal 0 would have every callee compiled again
     for d in range(len(machines)):
-        lead = nothing
-        for o in range(len(operators)):
-            op = operators[o]
-            if op.no_lead == 1:
-                lead = nothing
-            lead = _evaluate(
-                op,
-                units[d],
-                machines[d],
-                kept[d],
-                totals[d],
-                lead,
-                recipes,
-                cycles[d, op.target],
-                counts[d, op.target],
-                gemm,
-            )
+        _evaluate_design(
+            operators, units[d], machines[d], kept[d], totals[d], recipes, cycles[d], counts[d], gemm
+        )
 
 
 def evaluate_all(

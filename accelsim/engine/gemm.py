@@ -28,24 +28,26 @@ from accelsim.engine.dimensions import (
     grown,
     keeps_sums,
     laid_out,
+    pace_of,
     reductions_of_gemm,
     streamed,
+    streams,
     tiled,
     words_held,
 )
 from accelsim.engine.registers import drain_moves, operand_moves, sum_moves
 from accelsim.hardware.design import Organisation
-from accelsim.kernels import borrowing_kernel, inner_borrowing_kernel
+from accelsim.kernels import inlined_kernel, kernel, lean_kernel
 from accelsim.trace import Kind, Series
 
-@inner_borrowing_kernel
+@lean_kernel
 def clear(row):
     """Set every cell to zero."""
     for column in range(len(row)):
         row[column] = 0
 
 
-@inner_borrowing_kernel
+@lean_kernel
 def add_gemms(unit, m, k, n, total, reductions, out):
     """Add GEMMs of which at most one dimension is a sum to ``out`` [GEMM_COLUMNS].
 
@@ -81,7 +83,7 @@ def add_gemms(unit, m, k, n, total, reductions, out):
     out[G_DRAIN_MOVES] += drain_moves(unit, m, k, n)
 
 
-@inner_borrowing_kernel
+@inlined_kernel
 def grown_sums(series, sums, k, n):
     """Return the sums of a growing dimension, k or n, with that of one more GEMM."""
     more = k if series == Series.K else n
@@ -93,7 +95,7 @@ def grown_sums(series, sums, k, n):
     )
 
 
-@inner_borrowing_kernel
+@lean_kernel
 def add_lot(unit, series, m, k, n, sums, total, reductions, out):
     """Add GEMMs whose growing dimension has ``sums`` to ``out`` [GEMM_COLUMNS]."""
     if series == Series.K:
@@ -103,7 +105,7 @@ def add_lot(unit, series, m, k, n, sums, total, reductions, out):
     add_gemms(unit, m, k, n, total, reductions, out)
 
 
-@inner_borrowing_kernel
+@inlined_kernel
 def starts_a_lot(series, m, n, next_m, next_n):
     """Whether a GEMM differs from the ones before in another dimension than the growing one.
 
@@ -113,7 +115,7 @@ def starts_a_lot(series, m, n, next_m, next_n):
     return m[EXTENT] != next_m[EXTENT] or m[MANY] != next_m[MANY] or other_n
 
 
-@inner_borrowing_kernel
+@lean_kernel
 def causal_gemm(unit, chunk, kind, m, k, n, out):
     """Fill ``out`` with causal attention over full dimensions m, k and n.
 
@@ -128,20 +130,24 @@ def causal_gemm(unit, chunk, kind, m, k, n, out):
     while start < m[EXTENT]:
         sums, total, reductions = (0, 0, 0, 0), 0, 0
         lot_m, lot_k, lot_n = queries, keys, outputs
+        pace = pace_of(unit, chunk, queries, keys, outputs)
         while start < m[EXTENT] and not starts_a_lot(series, lot_m, lot_n, queries, outputs):
+            if streams(unit, series):
+                pace = pace_of(unit, chunk, queries, keys, outputs)
             sums = grown_sums(series, sums, keys, outputs)
-            total += cycles_of_gemm(unit, chunk, queries, keys, outputs)
-            reductions += reductions_of_gemm(unit, queries, keys, outputs)
+            total += cycles_of_gemm(unit, pace, queries, keys, outputs)
+            reductions += reductions_of_gemm(pace, queries, outputs)
             start += block
             queries, keys, outputs = _block(unit, chunk, series, block, start, m, k, n)
         add_lot(unit, series, lot_m, lot_k, lot_n, sums, total, reductions, out)
-    whole = cycles_of_gemm(unit, chunk, m, k, n)
+    pace = pace_of(unit, chunk, m, k, n)
+    whole = cycles_of_gemm(unit, pace, m, k, n)
     if whole <= out[G_TOTAL]:
         clear(out)
-        add_gemms(unit, m, k, n, whole, reductions_of_gemm(unit, m, k, n), out)
+        add_gemms(unit, m, k, n, whole, reductions_of_gemm(pace, m, n), out)
 
 
-@inner_borrowing_kernel
+@inlined_kernel
 def _block(unit, chunk, series, block, start, m, k, n):
     """Return the dimensions of the GEMM of queries from ``start`` on and the keys they see."""
     queries = max(min(block, m[EXTENT] - start), 0)
@@ -154,11 +160,13 @@ def _block(unit, chunk, series, block, start, m, k, n):
     return grown(unit, chunk, series, start + queries, first, k, n)
 
 
-@borrowing_kernel
+@kernel
 def array_gemm(unit, output_bytes, tokens, length, outputs, out):
     """Fill ``out`` [GEMM_COLUMNS] with a GEMM, tokens x length x outputs, whose operands are in SRAM."""
     chunk = words_held(unit, output_bytes)
     m, k, n = laid_out(unit, chunk, tokens, length, outputs)
-    total, reductions = cycles_of_gemm(unit, chunk, m, k, n), reductions_of_gemm(unit, m, k, n)
+    pace = pace_of(unit, chunk, m, k, n)
     clear(out)
-    add_gemms(unit, m, k, n, total, reductions, out)
+    add_gemms(
+        unit, m, k, n, cycles_of_gemm(unit, pace, m, k, n), reductions_of_gemm(pace, m, n), out
+    )

@@ -46,7 +46,9 @@ from accelsim.engine.dimensions import (
     first_tiles,
     grown,
     laid_out,
+    pace_of,
     reductions_of_gemm,
+    streams,
     weight_passes,
     words_held,
 )
@@ -61,19 +63,20 @@ from accelsim.engine.transfers import (
     joined,
     nothing_carried,
     prefetchable,
+    share_of,
     spilled,
     stored_of_instance,
     sum_of_ceils,
 )
 from accelsim.hardware.actions import SHARED, UNIT_ACTIONS, SharedAction, UnitAction
 from accelsim.hardware.design import Organisation
-from accelsim.kernels import inner_borrowing_kernel
+from accelsim.kernels import inlined_kernel, lean_kernel
 from accelsim.trace import Kind, Series
 
 VECTOR_ACCUMULATE_SLOTS = 2  # a multiply-add is two primitives
 
 
-@inner_borrowing_kernel
+@inlined_kernel
 def _spilled_activations(op, machine, per_layer, m, k, n):
     """Return bytes of an instance's input and output that live in DRAM.
 
@@ -91,7 +94,7 @@ def _spilled_activations(op, machine, per_layer, m, k, n):
     return inputs, outputs
 
 
-@inner_borrowing_kernel
+@inlined_kernel
 def _pairs(op, m, k, n):
     """Return the weight-activation pairs one instance needs, without masked ones."""
     if op.causal == 1:
@@ -100,7 +103,7 @@ def _pairs(op, m, k, n):
     return m * k * n
 
 
-@inner_borrowing_kernel
+@lean_kernel
 def _pairs_in_series(op):
     """Return the pairs of the first member's instance, and by how many each next one has more."""
     first = _pairs(op, op.m, op.k, op.n)
@@ -109,7 +112,7 @@ def _pairs_in_series(op):
     return first, op.m * op.k * op.series_step
 
 
-@inner_borrowing_kernel
+@lean_kernel
 def matrix_on_array(op, unit, machine, role, kept, totals, lead, cycles, counts, gemm):
     """Evaluate a matrix product on an array; return its cycles and the lead it leaves."""
     if op.causal == 1:
@@ -141,7 +144,7 @@ def matrix_on_array(op, unit, machine, role, kept, totals, lead, cycles, counts,
     return elapsed, left
 
 
-@inner_borrowing_kernel
+@lean_kernel
 def _series(op, unit, machine, kept, totals, lead, gemm):
     """Fill ``gemm`` with one instance of each member of a growing context.
 
@@ -160,8 +163,11 @@ def _series(op, unit, machine, kept, totals, lead, gemm):
     while member < op.series_count:
         sums, total, reductions = (0, 0, 0, 0), 0, 0
         lot_m, lot_k, lot_n = m, k, n
+        pace = pace_of(unit, chunk, m, k, n)
         while member < op.series_count and not starts_a_lot(op.series, lot_m, lot_n, m, n):
-            compute, added = cycles_of_gemm(unit, chunk, m, k, n), reductions_of_gemm(unit, m, k, n)
+            if streams(unit, op.series):
+                pace = pace_of(unit, chunk, m, k, n)
+            compute, added = cycles_of_gemm(unit, pace, m, k, n), reductions_of_gemm(pace, m, n)
             moved, left = _moved(op, unit, machine, kept, totals, compute, lead, m, k, n)
             flow = joined(flow, moved)
             a, w = operand_moves(unit, m, k, n)
@@ -178,7 +184,7 @@ def _series(op, unit, machine, kept, totals, lead, gemm):
     return flow, idle, (activations, weights), left
 
 
-@inner_borrowing_kernel
+@lean_kernel
 def _causal(op, unit, machine, kept, totals, lead, gemm):
     """Fill ``gemm`` with one instance of causal attention; return what ``_series`` does.
 
@@ -199,7 +205,7 @@ def _causal(op, unit, machine, kept, totals, lead, gemm):
     return flow, idle, (activations / streamed, weights / (op.k * op.n)), left
 
 
-@inner_borrowing_kernel
+@inlined_kernel
 def clocked_bits(unit, m, k, n, reductions):
     """Return the bits clocked into the registers of os and dot by words of one GEMM."""
     executed, unit_steps = m[EXTENT] * k[EXTENT] * n[EXTENT], m[EXTENT] * k[TILES] * n[EXTENT]
@@ -209,19 +215,19 @@ def clocked_bits(unit, m, k, n, reductions):
     return bits + operand_bits(unit, activations, weights) + drain
 
 
-@inner_borrowing_kernel
+@inlined_kernel
 def _moved(op, unit, machine, kept, totals, compute, lead, m, k, n):
     """Return what an instance of ``compute`` cycles transfers, and the lead it leaves."""
     stored = stored_of_instance(op, machine, kept, totals, k[EXTENT], n[EXTENT])
     inputs, outputs = _spilled_activations(op, machine, op.group, m[EXTENT], k[EXTENT], n[EXTENT])
     times, pieces = weight_passes(unit, m, k, n)
     weights, inputs = dram_of_gemm(op, machine, stored, inputs, times, pieces)
-    first = ceil_div(stored, first_tiles(unit, m, k, n))
+    first = share_of(stored, first_tiles(unit, m, k, n))
     early = prefetchable(op, machine, stored)
     return carried(op, machine, compute, weights, inputs, outputs, first, early, lead)
 
 
-@inner_borrowing_kernel
+@lean_kernel
 def matrix_on_vector(op, unit, machine, role, kept, totals, lead, cycles, counts):
     """Evaluate a matrix product on the vector unit; return its cycles and the lead it leaves.
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from accelsim.engine.dimensions import EXTENT, MANY, SKEW, TILES
 from accelsim.hardware.design import Organisation
-from accelsim.kernels import inner_borrowing_kernel
+from accelsim.kernels import inlined_kernel
 
 
-@inner_borrowing_kernel
+@inlined_kernel
 def operand_moves(unit, m, k, n):
     """Return the words that registers of activations and of second operands take."""
     if unit.organisation == Organisation.DOT:
@@ -26,14 +26,14 @@ def operand_moves(unit, m, k, n):
     return _held_moves(unit, n, k, m), _streaming_moves(unit, n, k, m)
 
 
-@inner_borrowing_kernel
+@inlined_kernel
 def _streaming_moves(unit, stream, k, across):
     """Return the words that registers of the streamed operand take, skew included."""
     skew = unit.latency * k[SKEW] * across[TILES]
     return stream[EXTENT] * (k[EXTENT] * across[EXTENT] + skew)
 
 
-@inner_borrowing_kernel
+@inlined_kernel
 def _held_moves(unit, stream, k, across):
     """Return the words that registers take while held operands are loaded."""
     if unit.overlap == 0:
@@ -45,7 +45,7 @@ def _held_moves(unit, stream, k, across):
     return stream[MANY] * (across[EXTENT] * column + k[EXTENT] * across[SKEW])
 
 
-@inner_borrowing_kernel
+@inlined_kernel
 def sum_moves(unit, m, k, n, reductions):
     """Return the words that registers of running and partial sums take."""
     if unit.organisation == Organisation.DOT:
@@ -55,7 +55,7 @@ def sum_moves(unit, m, k, n, reductions):
     return m[EXTENT] * k[TILES] * n[EXTENT] * (unit.rows + 1) * unit.latency
 
 
-@inner_borrowing_kernel
+@inlined_kernel
 def drain_moves(unit, m, k, n):
     """Return the words that registers of finished sums take on their way out."""
     if unit.organisation == Organisation.DOT or unit.organisation == Organisation.SYSTOLIC_OS:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from accelsim.errors import UserError
 from accelsim.hardware.design import Organisation
-from accelsim.kernels import borrowing_kernel
+from accelsim.kernels import kernel
 
 LARGEST_DIMENSION = 1 << 20
 LARGEST_COUNT = 1 << 62
@@ -24,12 +24,12 @@ CYCLE_COLUMNS = ("folds", "steady", "fill_drain", "dependency", "total")
 ACCESS_COLUMNS = ("activation_reads", "weight_reads", "output_writes", "partial_reads")
 
 
-@borrowing_kernel
+@kernel
 def _ceil_div(dividend: int, divisor: int) -> int:
     return (dividend + divisor - 1) // divisor
 
 
-@borrowing_kernel
+@kernel
 def tree_levels(lanes: int) -> int:
     """Return the register levels of an adder tree over ``lanes`` products: ceil(log2 lanes)."""
     levels = 0
@@ -38,7 +38,7 @@ def tree_levels(lanes: int) -> int:
     return levels
 
 
-@borrowing_kernel
+@kernel
 def feedback_busy_cycles(steps: int, latency: int, interval: int, interleave: bool) -> int:
     """Return for how many cycles a tile occupies an adder that feeds back into itself.
 
@@ -58,7 +58,7 @@ def feedback_busy_cycles(steps: int, latency: int, interval: int, interleave: bo
     return plain if sums == 1 else steps * interval + (sums - 1) * latency
 
 
-@borrowing_kernel
+@kernel
 def partial_sums(steps: int, latency: int, interval: int, interleave: bool) -> int:
     """Return how many partial sums take turns; 1 where waiting for the sum ends no later.
 
@@ -71,7 +71,7 @@ def partial_sums(steps: int, latency: int, interval: int, interleave: bool) -> i
     return sums if steps * interval + (sums - 1) * latency < plain else 1
 
 
-@borrowing_kernel
+@kernel
 def _folds_and_steps(
     organisation: int, rows: int, cols: int, lanes: int, m: int, k: int, n: int
 ) -> tuple[int, int]:
@@ -86,7 +86,7 @@ def _folds_and_steps(
     return folds, k
 
 
-@borrowing_kernel
+@kernel
 def gemm_cycles(
     organisation: int,
     rows: int,
@@ -136,7 +136,7 @@ def gemm_cycles(
     return folds, steady, unhindered - steady, total - unhindered, total
 
 
-@borrowing_kernel
+@kernel
 def fold_cycles(
     organisation: int,
     rows: int,
@@ -172,7 +172,7 @@ def fold_cycles(
     return stride, fold, fixed
 
 
-@borrowing_kernel
+@kernel
 def gemm_cycles_scalesim(
     organisation: int, rows: int, cols: int, m: int, k: int, n: int
 ) -> tuple[int, int]:
@@ -187,7 +187,7 @@ def gemm_cycles_scalesim(
     return folds, folds * fold
 
 
-@borrowing_kernel
+@kernel
 def gemm_accesses(
     organisation: int, rows: int, cols: int, lanes: int, m: int, k: int, n: int
 ) -> tuple[int, int, int, int]:

@@ -15,19 +15,19 @@ from accelsim.engine.columns import (
     F_WRITTEN,
 )
 from accelsim.hardware.design import Decoder, Resident
-from accelsim.kernels import inner_borrowing_kernel
+from accelsim.kernels import inlined_kernel, lean_kernel
 from accelsim.trace import Phase, Stationary
 
 HALF = 2  # double buffering: one half fills while the other is read
 
 
-@inner_borrowing_kernel
+@inlined_kernel
 def ceil_div(dividend: int, divisor: int) -> int:
     """Return the quotient rounded up; both at least 0, divisor at least 1."""
     return (dividend + divisor - 1) // divisor
 
 
-@inner_borrowing_kernel
+@lean_kernel
 def sum_of_ceils(first: int, step: int, count: int, divisor: int) -> int:
     """Return the sum of ceil((first + i * step) / divisor) over i < count, all at least 0.
 
@@ -45,13 +45,13 @@ def sum_of_ceils(first: int, step: int, count: int, divisor: int) -> int:
         step, divisor = divisor, step
 
 
-@inner_borrowing_kernel
+@inlined_kernel
 def bytes_of(elements: int, bits: int) -> int:
     """Return whole bytes that hold ``elements`` of ``bits``."""
     return (elements * bits + 7) // 8
 
 
-@inner_borrowing_kernel
+@inlined_kernel
 def bursts(count: int, burst: int) -> int:
     """Return ``count`` bytes in whole bursts."""
     if burst & (burst - 1) == 0:  # a power of two needs no division
@@ -59,13 +59,13 @@ def bursts(count: int, burst: int) -> int:
     return ceil_div(count, burst) * burst
 
 
-@inner_borrowing_kernel
+@inlined_kernel
 def is_packed(op):
     """Whether the second operand lies in the design's packing of weights."""
     return op.stationary == Stationary.TERNARY or op.stationary == Stationary.DENSE
 
 
-@inner_borrowing_kernel
+@inlined_kernel
 def row_numerator(machine, k):
     """Return the bits of ``k`` packed weights of one output times the packing's denominator.
 
@@ -79,7 +79,7 @@ def row_numerator(machine, k):
     return whole * machine.packing_numerator + rest_bits
 
 
-@inner_borrowing_kernel
+@inlined_kernel
 def stationary_bits(op, machine):
     """Return numerator and denominator of the bits an element of a second operand takes.
 
@@ -96,7 +96,7 @@ def stationary_bits(op, machine):
     return machine.norm_bits, 1
 
 
-@inner_borrowing_kernel
+@inlined_kernel
 def stored_bytes(op, machine, k, n):
     """Return the bytes of a whole second operand [n, k] in DRAM."""
     if is_packed(op):
@@ -106,7 +106,7 @@ def stored_bytes(op, machine, k, n):
     return bytes_of(k * n, bits)
 
 
-@inner_borrowing_kernel
+@inlined_kernel
 def _resident_class(stationary):
     if stationary == Stationary.HEAD:
         return Resident.HEAD
@@ -117,13 +117,13 @@ def _resident_class(stationary):
     return Resident.WEIGHTS
 
 
-@inner_borrowing_kernel
+@inlined_kernel
 def activation_bits(op, machine):
     """Return the bits of a moving operand as it is stored: int8 codes, else the stored format."""
     return 8 if op.activation_bits == 8 else machine.activation_bits
 
 
-@inner_borrowing_kernel
+@inlined_kernel
 def sram_bytes(op, machine, stored):
     """Return what ``stored`` DRAM bytes take in SRAM: more where they are unpacked on arrival."""
     if is_packed(op) and machine.decoder == Decoder.DRAM:
@@ -132,7 +132,7 @@ def sram_bytes(op, machine, stored):
     return stored
 
 
-@inner_borrowing_kernel
+@inlined_kernel
 def fetched(op, stored, kept, group, totals):
     """Return bytes of ``stored`` that come from DRAM.
 
@@ -144,19 +144,25 @@ def fetched(op, stored, kept, group, totals):
     return stored - stored * kept[group] // totals[group]
 
 
-@inner_borrowing_kernel
+@inlined_kernel
 def spilled(machine, layer_bytes):
     """Whether a tensor of a layer is too large for the streaming part of the activation SRAM."""
     return layer_bytes > machine.activation_stream
 
 
-@inner_borrowing_kernel
+@inlined_kernel
+def share_of(count: int, parts: int) -> int:
+    """Return the quotient of bytes rounded up: exact below 2**53, sooner than ``ceil_div``."""
+    return int(np.ceil(count / parts))
+
+
+@inlined_kernel
 def cycles_of(count, machine):
     """Return the cycles that DRAM takes for ``count`` bytes."""
     return int(np.ceil(count / machine.dram_bytes_per_cycle))
 
 
-@inner_borrowing_kernel
+@inlined_kernel
 def overlapped(compute, dram_bytes, first_bytes, early_bytes, lead, machine):
     """Return (total cycles, DRAM cycles, lead left to the next operator).
 
@@ -175,7 +181,7 @@ def overlapped(compute, dram_bytes, first_bytes, early_bytes, lead, machine):
     return total, transfer, total - memory
 
 
-@inner_borrowing_kernel
+@inlined_kernel
 def carried(op, machine, compute, weights, inputs, outputs, first, early, lead):
     """Return what an instance transfers, a tuple of ``F_`` columns, and the lead it leaves.
 
@@ -197,13 +203,13 @@ def carried(op, machine, compute, weights, inputs, outputs, first, early, lead):
     return (weights, inputs, outputs, read, written, compute, transfer, elapsed), left
 
 
-@inner_borrowing_kernel
+@inlined_kernel
 def nothing_carried():
     """Return a flow of zeros."""
     return 0, 0, 0, 0, 0, 0, 0, 0
 
 
-@inner_borrowing_kernel
+@inlined_kernel
 def joined(flow, other):
     """Return the sum of two tuples of ``F_`` columns."""
     return (
@@ -218,7 +224,7 @@ def joined(flow, other):
     )
 
 
-@inner_borrowing_kernel
+@inlined_kernel
 def prefetchable(op, machine, stored):
     """Return the DRAM bytes of a second operand that half of the weight stream takes early.
 
@@ -231,7 +237,7 @@ def prefetchable(op, machine, stored):
     return stored if taken <= room else stored * room // taken
 
 
-@inner_borrowing_kernel
+@inlined_kernel
 def stored_of_instance(op, machine, kept, totals, k, n):
     """Return DRAM bytes of one instance's second operand, residents and sharing taken off.
 
@@ -246,7 +252,7 @@ def stored_of_instance(op, machine, kept, totals, k, n):
     return read if op.sharing == 1 else ceil_div(read, op.sharing)
 
 
-@inner_borrowing_kernel
+@inlined_kernel
 def dram_of_gemm(op, machine, stored, inputs, times, pieces):
     """Return (weight bytes, activation bytes) one instance reads from DRAM.
 
