@@ -9,13 +9,14 @@ Cycles are the exception: how long a fold takes is not linear in the steps that 
 
 from __future__ import annotations
 
-from accelsim.engine.timing import fold_cycles, partial_sums
+from accelsim.engine.timing import accumulators, fixed_cycles, fold_pace
 from accelsim.engine.transfers import HALF, ceil_div
 from accelsim.hardware.design import Organisation
 from accelsim.kernels import inlined_kernel, lean_kernel
 from accelsim.trace import Series
 
 MANY, EXTENT, TILES, SKEW = 0, 1, 2, 3
+CHUNK, FIXED, ACCUMULATORS = 0, 1, 2
 
 
 @inlined_kernel
@@ -36,48 +37,53 @@ def tiled(extent, size):
 
 
 @lean_kernel
-def words_held(unit, output_bytes):
-    """Return how many words ws and is stream before the next k-fold.
+def form_of(unit, output_bytes):
+    """Return what every GEMM on a unit shares: (chunk, fixed cycles, accumulators).
 
-    A column of partial sums waits in half of the output buffer until the last k-fold, while the
-    other half drains.
+    ``chunk`` is how many words ws and is stream before the next k-fold: a column of partial sums
+    waits in half of the output buffer until the last k-fold, while the other half drains.
     """
-    return max(output_bytes // HALF * 8 // (unit.cols * unit.accumulator_bits), 1)
+    chunk = max(output_bytes // HALF * 8 // (unit.cols * unit.accumulator_bits), 1)
+    overlap = unit.overlap == 1
+    fixed = fixed_cycles(
+        unit.organisation, unit.rows, unit.cols, unit.lanes, unit.latency, overlap
+    )
+    return chunk, fixed, accumulators(unit.latency, unit.interval, unit.interleave == 1)
 
 
 @inlined_kernel
-def streamed(unit, chunk, k, extent):
-    """Return the dimension that ws and is stream, cut into GEMMs of ``chunk`` words.
+def streamed(unit, form, k, extent):
+    """Return the dimension that ws and is stream, cut into GEMMs of a chunk each.
 
     A GEMM of one k-fold has no partial sums and is never cut.
     """
-    if k <= unit.rows or extent <= chunk:
+    if k <= unit.rows or extent <= form[CHUNK]:
         return 1, extent, extent, 0
-    return ceil_div(extent, chunk), extent, extent, 0
+    return ceil_div(extent, form[CHUNK]), extent, extent, 0
 
 
 @lean_kernel
-def laid_out(unit, chunk, m, k, n):
+def laid_out(unit, form, m, k, n):
     """Return the dimensions m, k and n of a GEMM on ``unit``."""
     if keeps_sums(unit):
         return tiled(m, unit.rows), tiled(k, unit.lanes), tiled(n, unit.cols)
     if unit.organisation == Organisation.SYSTOLIC_WS:
-        return streamed(unit, chunk, k, m), tiled(k, unit.rows), tiled(n, unit.cols)
-    return tiled(m, unit.cols), tiled(k, unit.rows), streamed(unit, chunk, k, n)
+        return streamed(unit, form, k, m), tiled(k, unit.rows), tiled(n, unit.cols)
+    return tiled(m, unit.cols), tiled(k, unit.rows), streamed(unit, form, k, n)
 
 
 @inlined_kernel
-def grown(unit, chunk, series, extent, m, k, n):
+def grown(unit, form, series, extent, m, k, n):
     """Return the dimensions of a GEMM of which k or n has grown to ``extent``."""
     held = not keeps_sums(unit)
     if series == Series.N:
         if unit.organisation == Organisation.SYSTOLIC_IS:
-            return m, k, streamed(unit, chunk, k[EXTENT], extent)
+            return m, k, streamed(unit, form, k[EXTENT], extent)
         return m, k, tiled(extent, unit.cols)
     if held and unit.organisation == Organisation.SYSTOLIC_WS:
-        m = streamed(unit, chunk, extent, m[EXTENT])
+        m = streamed(unit, form, extent, m[EXTENT])
     elif held:
-        n = streamed(unit, chunk, extent, n[EXTENT])
+        n = streamed(unit, form, extent, n[EXTENT])
     return m, tiled(extent, unit.rows if held else unit.lanes), n
 
 
@@ -107,8 +113,8 @@ def streams(unit, series):
     return unit.organisation == Organisation.SYSTOLIC_IS and series == Series.N
 
 
-@lean_kernel
-def pace_of(unit, chunk, m, k, n):
+@inlined_kernel
+def pace_of(unit, form, m, k, n):
     """Return how long folds take: (stride, fold, last stride, last fold, extra sums).
 
     ``stride`` lies between the starts of two folds, ``fold`` is the length of one. Where ws and is
@@ -120,30 +126,25 @@ def pace_of(unit, chunk, m, k, n):
         steps, pieces = m[EXTENT], m[MANY] - 1
     elif unit.organisation == Organisation.SYSTOLIC_IS:
         steps, pieces = n[EXTENT], n[MANY] - 1
-    last_stride, last_fold = _stride_and_fold(unit, steps - pieces * chunk)
-    stride, fold = last_stride, last_fold
-    if pieces > 0:
-        stride, fold = _stride_and_fold(unit, chunk)
-    extra = 0
-    if unit.interleave == 1 and keeps_sums(unit):
-        extra = partial_sums(steps, unit.latency, unit.interval, True) - 1
-    return stride, fold, last_stride, last_fold, extra
+    last_stride, last_fold, sums = _pace(unit, form, steps - pieces * form[CHUNK])
+    if pieces == 0:
+        return last_stride, last_fold, last_stride, last_fold, sums - 1
+    stride, fold, _ = _pace(unit, form, form[CHUNK])
+    return stride, fold, last_stride, last_fold, sums - 1
 
 
-@lean_kernel
-def _stride_and_fold(unit, steps):
-    stride, fold, _ = fold_cycles(
+@inlined_kernel
+def _pace(unit, form, steps):
+    return fold_pace(
         unit.organisation,
         unit.rows,
-        unit.cols,
-        unit.lanes,
         unit.latency,
         unit.interval,
-        unit.interleave == 1,
         unit.overlap == 1,
+        form[ACCUMULATORS],
+        form[FIXED],
         steps,
     )
-    return stride, fold
 
 
 @inlined_kernel

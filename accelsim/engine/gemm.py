@@ -25,6 +25,7 @@ from accelsim.engine.dimensions import (
     SKEW,
     TILES,
     cycles_of_gemm,
+    form_of,
     grown,
     keeps_sums,
     laid_out,
@@ -33,7 +34,6 @@ from accelsim.engine.dimensions import (
     streamed,
     streams,
     tiled,
-    words_held,
 )
 from accelsim.engine.registers import drain_moves, operand_moves, sum_moves
 from accelsim.hardware.design import Organisation
@@ -116,7 +116,7 @@ def starts_a_lot(series, m, n, next_m, next_n):
 
 
 @lean_kernel
-def causal_gemm(unit, chunk, kind, m, k, n, out):
+def causal_gemm(unit, form, kind, m, k, n, out):
     """Fill ``out`` with causal attention over full dimensions m, k and n.
 
     It runs either as one GEMM over the full context, masked afterwards, or block by block of
@@ -125,22 +125,22 @@ def causal_gemm(unit, chunk, kind, m, k, n, out):
     clear(out)
     series = Series.N if kind == Kind.ATTENTION_QK else Series.K
     block = unit.rows if keeps_sums(unit) else unit.cols
-    queries, keys, outputs = _block(unit, chunk, series, block, 0, m, k, n)
+    queries, keys, outputs = _block(unit, form, series, block, 0, m, k, n)
     start = 0
     while start < m[EXTENT]:
         sums, total, reductions = (0, 0, 0, 0), 0, 0
         lot_m, lot_k, lot_n = queries, keys, outputs
-        pace = pace_of(unit, chunk, queries, keys, outputs)
+        pace = pace_of(unit, form, queries, keys, outputs)
         while start < m[EXTENT] and not starts_a_lot(series, lot_m, lot_n, queries, outputs):
             if streams(unit, series):
-                pace = pace_of(unit, chunk, queries, keys, outputs)
+                pace = pace_of(unit, form, queries, keys, outputs)
             sums = grown_sums(series, sums, keys, outputs)
             total += cycles_of_gemm(unit, pace, queries, keys, outputs)
             reductions += reductions_of_gemm(pace, queries, outputs)
             start += block
-            queries, keys, outputs = _block(unit, chunk, series, block, start, m, k, n)
+            queries, keys, outputs = _block(unit, form, series, block, start, m, k, n)
         add_lot(unit, series, lot_m, lot_k, lot_n, sums, total, reductions, out)
-    pace = pace_of(unit, chunk, m, k, n)
+    pace = pace_of(unit, form, m, k, n)
     whole = cycles_of_gemm(unit, pace, m, k, n)
     if whole <= out[G_TOTAL]:
         clear(out)
@@ -148,24 +148,24 @@ def causal_gemm(unit, chunk, kind, m, k, n, out):
 
 
 @inlined_kernel
-def _block(unit, chunk, series, block, start, m, k, n):
+def _block(unit, form, series, block, start, m, k, n):
     """Return the dimensions of the GEMM of queries from ``start`` on and the keys they see."""
     queries = max(min(block, m[EXTENT] - start), 0)
     if keeps_sums(unit):
         first = tiled(queries, unit.rows)
     elif unit.organisation == Organisation.SYSTOLIC_WS:
-        first = streamed(unit, chunk, k[EXTENT], queries)
+        first = streamed(unit, form, k[EXTENT], queries)
     else:
         first = tiled(queries, unit.cols)
-    return grown(unit, chunk, series, start + queries, first, k, n)
+    return grown(unit, form, series, start + queries, first, k, n)
 
 
 @kernel
 def array_gemm(unit, output_bytes, tokens, length, outputs, out):
     """Fill ``out`` [GEMM_COLUMNS] with a GEMM, tokens x length x outputs, whose operands are in SRAM."""
-    chunk = words_held(unit, output_bytes)
-    m, k, n = laid_out(unit, chunk, tokens, length, outputs)
-    pace = pace_of(unit, chunk, m, k, n)
+    form = form_of(unit, output_bytes)
+    m, k, n = laid_out(unit, form, tokens, length, outputs)
+    pace = pace_of(unit, form, m, k, n)
     clear(out)
     add_gemms(
         unit, m, k, n, cycles_of_gemm(unit, pace, m, k, n), reductions_of_gemm(pace, m, n), out

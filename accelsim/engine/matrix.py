@@ -44,13 +44,13 @@ from accelsim.engine.dimensions import (
     TILES,
     cycles_of_gemm,
     first_tiles,
+    form_of,
     grown,
     laid_out,
     pace_of,
     reductions_of_gemm,
     streams,
     weight_passes,
-    words_held,
 )
 from accelsim.engine.gemm import add_lot, causal_gemm, clear, grown_sums, starts_a_lot
 from accelsim.engine.registers import drain_moves, operand_moves, sum_moves
@@ -154,19 +154,19 @@ def _series(op, unit, machine, kept, totals, lead, gemm):
     Returns:
         The flow, idle bits of gated rows, the mean moves of both operands, and the lead left.
     """
-    chunk = words_held(unit, machine.output_stream)
+    form = form_of(unit, machine.output_stream)
     start = op.k if op.series == Series.K else op.n
-    m, k, n = laid_out(unit, chunk, op.m, op.k, op.n)
+    m, k, n = laid_out(unit, form, op.m, op.k, op.n)
     flow, idle, left, member = nothing_carried(), 0, 0, 0
     activations, weights, share = 0.0, 0.0, 1.0 / op.series_count
     clear(gemm)
     while member < op.series_count:
         sums, total, reductions = (0, 0, 0, 0), 0, 0
         lot_m, lot_k, lot_n = m, k, n
-        pace = pace_of(unit, chunk, m, k, n)
+        pace = pace_of(unit, form, m, k, n)
         while member < op.series_count and not starts_a_lot(op.series, lot_m, lot_n, m, n):
             if streams(unit, op.series):
-                pace = pace_of(unit, chunk, m, k, n)
+                pace = pace_of(unit, form, m, k, n)
             compute, added = cycles_of_gemm(unit, pace, m, k, n), reductions_of_gemm(pace, m, n)
             moved, left = _moved(op, unit, machine, kept, totals, compute, lead, m, k, n)
             flow = joined(flow, moved)
@@ -179,7 +179,7 @@ def _series(op, unit, machine, kept, totals, lead, gemm):
             total += compute
             reductions += added
             member += 1
-            m, k, n = grown(unit, chunk, op.series, start + op.series_step * member, m, k, n)
+            m, k, n = grown(unit, form, op.series, start + op.series_step * member, m, k, n)
         add_lot(unit, op.series, lot_m, lot_k, lot_n, sums, total, reductions, gemm)
     return flow, idle, (activations, weights), left
 
@@ -190,9 +190,9 @@ def _causal(op, unit, machine, kept, totals, lead, gemm):
 
     Masked probabilities are no operands: only as many count in the mean moves as were streamed.
     """
-    chunk = words_held(unit, machine.output_stream)
-    m, k, n = laid_out(unit, chunk, op.m, op.k, op.n)
-    causal_gemm(unit, chunk, op.kind, m, k, n, gemm)
+    form = form_of(unit, machine.output_stream)
+    m, k, n = laid_out(unit, form, op.m, op.k, op.n)
+    causal_gemm(unit, form, op.kind, m, k, n, gemm)
     flow, left = _moved(op, unit, machine, kept, totals, gemm[G_TOTAL], lead, m, k, n)
     streamed = op.m * op.k if op.kind == Kind.ATTENTION_QK else gemm[G_EXECUTED] // op.n
     activations, weights = gemm[G_ACTIVATION_MOVES], gemm[G_WEIGHT_MOVES]
