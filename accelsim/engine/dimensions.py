@@ -9,6 +9,8 @@ Cycles are the exception: how long a fold takes is not linear in the steps that 
 
 from __future__ import annotations
 
+import numpy as np
+
 from accelsim.engine.timing import accumulators, fixed_cycles, fold_pace
 from accelsim.engine.transfers import HALF, ceil_div
 from accelsim.hardware.design import Organisation
@@ -17,6 +19,8 @@ from accelsim.trace import Series
 
 MANY, EXTENT, TILES, SKEW = 0, 1, 2, 3
 CHUNK, FIXED, ACCUMULATORS = 0, 1, 2
+# Typed: a literal would have every callee compiled again.
+ZERO, ONE = np.int64(0), np.int64(1)
 
 
 @inlined_kernel
@@ -29,11 +33,11 @@ def keeps_sums(unit):
 def tiled(extent, size):
     """Return a dimension of ``extent``, cut into tiles of ``size``."""
     if size == 1:
-        return 1, extent, extent, 0
+        return ONE, extent, extent, ZERO
     whole = int(extent / size)  # exact below 2**53, and sooner than a division of integers
     rest = extent - whole * size
     tiles = whole + (1 if rest > 0 else 0)
-    return 1, extent, tiles, whole * (size * (size - 1) // 2) + rest * (rest - 1) // 2
+    return ONE, extent, tiles, whole * (size * (size - 1) // 2) + rest * (rest - 1) // 2
 
 
 @lean_kernel
@@ -58,7 +62,7 @@ def streamed(unit, form, k, extent):
     A GEMM of one k-fold has no partial sums and is never cut.
     """
     if k <= unit.rows or extent <= form[CHUNK]:
-        return 1, extent, extent, 0
+        return ONE, extent, extent, ZERO
     return ceil_div(extent, form[CHUNK]), extent, extent, 0
 
 

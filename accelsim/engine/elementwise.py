@@ -13,6 +13,7 @@ from accelsim.engine.columns import (
     MEMORY,
 )
 from accelsim.engine.counts import count_dram
+from accelsim.engine.dimensions import ZERO
 from accelsim.engine.transfers import (
     bursts,
     bytes_of,
@@ -69,7 +70,7 @@ def _rows(op, machine, recipe, kept, totals, lead, free, hidden):
         outputs += _cache_bytes(op, machine, kept, totals, elements)
     busy = _busy_cycles(op, machine, recipe, elements, free, hidden)
     early = prefetchable(op, machine, table) if op.kind == Kind.RMSNORM else 0
-    return carried(op, machine, busy, table, inputs, outputs, 0, early, lead)
+    return carried(op, machine, busy, table, inputs, outputs, ZERO, early, lead)
 
 
 @lean_kernel
@@ -83,7 +84,7 @@ def _softmax(op, machine, recipe):
     busy = sum_of_ceils(slots, growth, count, machine.vector_lanes)
     busy += count * recipe[2 * PRIMITIVES + 2] * machine.vector_latency
     elements = first * count + step * (count * (count - 1) // 2)
-    return elements, (0, 0, 0, 0, 0, busy, 0, busy * op.group)
+    return elements, (ZERO, ZERO, ZERO, ZERO, ZERO, busy, ZERO, busy * op.group)
 
 
 @lean_kernel

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from accelsim.engine.columns import (
     G_ACTIVATION,
     G_ACTIVATION_MOVES,
@@ -24,6 +26,7 @@ from accelsim.engine.dimensions import (
     MANY,
     SKEW,
     TILES,
+    ZERO,
     cycles_of_gemm,
     form_of,
     grown,
@@ -123,12 +126,12 @@ def causal_gemm(unit, form, kind, m, k, n, out):
     queries with only the keys that the block's last query sees. The faster is taken.
     """
     clear(out)
-    series = Series.N if kind == Kind.ATTENTION_QK else Series.K
+    series = np.int64(Series.N) if kind == Kind.ATTENTION_QK else np.int64(Series.K)
     block = unit.rows if keeps_sums(unit) else unit.cols
-    queries, keys, outputs = _block(unit, form, series, block, 0, m, k, n)
-    start = 0
+    start = ZERO
+    queries, keys, outputs = _block(unit, form, series, block, start, m, k, n)
     while start < m[EXTENT]:
-        sums, total, reductions = (0, 0, 0, 0), 0, 0
+        sums, total, reductions = (ZERO, ZERO, ZERO, ZERO), ZERO, ZERO
         lot_m, lot_k, lot_n = queries, keys, outputs
         pace = pace_of(unit, form, queries, keys, outputs)
         while start < m[EXTENT] and not starts_a_lot(series, lot_m, lot_n, queries, outputs):

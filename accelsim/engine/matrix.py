@@ -42,6 +42,7 @@ from accelsim.engine.counts import (
 from accelsim.engine.dimensions import (
     EXTENT,
     TILES,
+    ZERO,
     cycles_of_gemm,
     first_tiles,
     form_of,
@@ -161,7 +162,7 @@ def _series(op, unit, machine, kept, totals, lead, gemm):
     activations, weights, share = 0.0, 0.0, 1.0 / op.series_count
     clear(gemm)
     while member < op.series_count:
-        sums, total, reductions = (0, 0, 0, 0), 0, 0
+        sums, total, reductions = (ZERO, ZERO, ZERO, ZERO), ZERO, ZERO
         lot_m, lot_k, lot_n = m, k, n
         pace = pace_of(unit, form, m, k, n)
         while member < op.series_count and not starts_a_lot(op.series, lot_m, lot_n, m, n):
