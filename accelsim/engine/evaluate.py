@@ -125,6 +125,7 @@ def evaluate_all(
     totals: npt.NDArray[np.int64],
     recipes: npt.NDArray[np.int64],
     target: npt.NDArray[np.int64] | None = None,
+    rows: int | None = None,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Evaluate every operator on every design.
 
@@ -137,15 +138,15 @@ def evaluate_all(
         kept: Bytes of each Resident class that stay in SRAM, int64 [D, classes].
         totals: Bytes of each class over the workload, int64 [D, classes].
         recipes: ``recipe_table()``.
-        target: To which of R rows each operator is added, int64 [O]; by default a row each. The
+        target: To which of ``rows`` each operator is added, int64 [O]; by default a row each. The
             unit of a row is that of its last operator.
+        rows: R, by default O.
 
     Returns:
         Cycles int64 [D, R, CYCLE_COLUMNS] and action counts int64 [D, R, COUNTERS].
     """
-    if target is None:
-        target = np.arange(len(operators))
-    rows = int(target.max(initial=-1)) + 1
+    target = np.arange(len(operators)) if target is None else target
+    rows = len(operators) if rows is None else rows
     cycles = np.zeros((len(machines), rows, CYCLE_COLUMNS), dtype=np.int64)
     counts = np.zeros((len(machines), rows, COUNTERS), dtype=np.int64)
     _evaluate_all(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ CLOSED_HOWS = ("synthesised", "measured")
 # Every accumulator a composition must hold for, and the width shown where a table needs one.
 ACCUMULATOR_BITS = np.arange(8, 65)
 SHOWN_BITS = 32
+MANY_WIDTHS = 64
 PRIMITIVES = tuple(
     f"{kind}_{operation}"
     for kind in ("fp32", "fp16", "int8", "int32")
@@ -107,7 +108,13 @@ class Technology:
                 key=f"prices.{name}",
                 allowed=_near(name, self.entries),
             )
-        return self._resolve(name, bits, ())
+        if not isinstance(bits, np.ndarray) or bits.size <= MANY_WIDTHS:
+            return self._resolve(name, bits, ())
+        # A family has few widths: each is priced once.
+        widths = np.flatnonzero(np.bincount(bits))
+        price, place = self._resolve(name, widths, ()), np.searchsorted(widths, bits)
+        ends = (_sealed(np.asarray(n)[place]) for n in (price.value, price.low, price.high))
+        return replace(price, **dict(zip(("value", "low", "high"), ends, strict=True)))
 
     def find(self, name: str, bits: Bits | None = None) -> Price | None:
         """Return price ``name``, None where the technology has none."""
