@@ -49,9 +49,7 @@ def form_of(unit, output_bytes):
     """
     chunk = max(output_bytes // HALF * 8 // (unit.cols * unit.accumulator_bits), 1)
     overlap = unit.overlap == 1
-    fixed = fixed_cycles(
-        unit.organisation, unit.rows, unit.cols, unit.lanes, unit.latency, overlap
-    )
+    fixed = fixed_cycles(unit.organisation, unit.rows, unit.cols, unit.lanes, unit.latency, overlap)
     return chunk, fixed, accumulators(unit.latency, unit.interval, unit.interleave == 1)
 
 

@@ -103,7 +103,16 @@ def _evaluate_design(operators, units, machine, kept, totals, recipes, cycles, c
         if op.no_lead == 1:
             lead = np.int64(0)
         lead = _evaluate(
-            op, units, machine, kept, totals, lead, recipes, cycles[op.target], counts[op.target], gemm
+            op,
+            units,
+            machine,
+            kept,
+            totals,
+            lead,
+            recipes,
+            cycles[op.target],
+            counts[op.target],
+            gemm,
         )
 
 
@@ -111,7 +120,15 @@ def _evaluate_design(operators, units, machine, kept, totals, recipes, cycles, c
 def _evaluate_all(operators, units, machines, kept, totals, recipes, cycles, counts, gemm):
     for d in range(len(machines)):
         _evaluate_design(
-            operators, units[d], machines[d], kept[d], totals[d], recipes, cycles[d], counts[d], gemm
+            operators,
+            units[d],
+            machines[d],
+            kept[d],
+            totals[d],
+            recipes,
+            cycles[d],
+            counts[d],
+            gemm,
         )
 
 

@@ -19,7 +19,6 @@ from accelsim.engine.columns import (
     G_UNIT_STEPS,
     G_WEIGHT,
     G_WEIGHT_MOVES,
-    GEMM_COLUMNS,
 )
 from accelsim.engine.dimensions import (
     EXTENT,
@@ -42,6 +41,7 @@ from accelsim.engine.registers import drain_moves, operand_moves, sum_moves
 from accelsim.hardware.design import Organisation
 from accelsim.kernels import inlined_kernel, kernel, lean_kernel
 from accelsim.trace import Kind, Series
+
 
 @lean_kernel
 def clear(row):

@@ -246,9 +246,9 @@ def stored_of_instance(op, machine, kept, totals, k, n):
     values) of all sequences fit; query heads that share a kv head share its transfer.
     """
     stored = stored_bytes(op, machine, k, n)
-    if op.stationary == Stationary.CACHE and op.phase == Phase.PREFILL:
-        if not spilled(machine, stored * op.layer_operands):
-            return 0
+    just_computed = op.stationary == Stationary.CACHE and op.phase == Phase.PREFILL
+    if just_computed and not spilled(machine, stored * op.layer_operands):
+        return 0
     read = fetched(op, stored, kept, _resident_class(op.stationary), totals)
     return read if op.sharing == 1 else ceil_div(read, op.sharing)
 

@@ -39,8 +39,7 @@ TECHNOLOGY_FOLDER = locate.shipped(locate.TECHNOLOGIES)
 CLOSED_HOWS = ("synthesised", "measured")
 # Every accumulator a composition must hold for, and the width shown where a table needs one.
 ACCUMULATOR_BITS = np.arange(8, 65)
-SHOWN_BITS = 32
-MANY_WIDTHS = 64
+SHOWN_BITS, MANY_WIDTHS = 32, 64
 PRIMITIVES = tuple(
     f"{kind}_{operation}"
     for kind in ("fp32", "fp16", "int8", "int32")
@@ -108,13 +107,12 @@ class Technology:
                 key=f"prices.{name}",
                 allowed=_near(name, self.entries),
             )
-        if not isinstance(bits, np.ndarray) or bits.size <= MANY_WIDTHS:
+        if np.size(bits) <= MANY_WIDTHS:  # type: ignore[arg-type]
             return self._resolve(name, bits, ())
-        # A family has few widths: each is priced once.
         widths = np.flatnonzero(np.bincount(bits))
         price, place = self._resolve(name, widths, ()), np.searchsorted(widths, bits)
-        ends = (_sealed(np.asarray(n)[place]) for n in (price.value, price.low, price.high))
-        return replace(price, **dict(zip(("value", "low", "high"), ends, strict=True)))
+        value, low, high = (np.asarray(n)[place] for n in (price.value, price.low, price.high))
+        return replace(price, value=_sealed(value), low=_sealed(low), high=_sealed(high))
 
     def find(self, name: str, bits: Bits | None = None) -> Price | None:
         """Return price ``name``, None where the technology has none."""
