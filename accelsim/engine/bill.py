@@ -92,7 +92,7 @@ def price_counts(bill: Bill, counts: Integers) -> Energy:
     size = bill.plan.size
     components, steps = np.zeros((len(COMPONENTS), size)), np.zeros((len(STEPS), size))
     by_cause = np.zeros((len(causes), len(BOUNDS), size))
-    add_lines(columns, bill.rates, counts, components, steps, by_cause)
+    add_lines(columns, bill.rates, counts, components, steps, by_cause)  # type: ignore[no-untyped-call]
     low, high = (np.asarray(sum(by_cause[:, bound])) for bound in (1, 2))
     return Energy(components, steps, low, high, dict(zip(causes, by_cause, strict=True)))
 

@@ -165,7 +165,7 @@ def _block(unit, form, series, block, start, m, k, n):
 
 @kernel
 def array_gemm(unit, output_bytes, tokens, length, outputs, out):
-    """Fill ``out`` [GEMM_COLUMNS] with a GEMM, tokens x length x outputs, whose operands are in SRAM."""
+    """Fill ``out`` [GEMM_COLUMNS] with one GEMM, tokens x length x outputs."""
     form = form_of(unit, output_bytes)
     m, k, n = laid_out(unit, form, tokens, length, outputs)
     pace = pace_of(unit, form, m, k, n)

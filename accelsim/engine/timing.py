@@ -51,7 +51,7 @@ def accumulators(latency: int, interval: int, interleave: bool) -> int:
 
 
 @inlined_kernel
-def feedback(steps, latency, interval, places):
+def feedback(steps: int, latency: int, interval: int, places: int) -> tuple[int, int]:
     """Return (busy, sums): cycles in which a tile occupies its adder, and partial sums in turns.
 
     Plain, each step waits for the sum before it. Interleaved, up to ``places`` (``accumulators``)
@@ -147,7 +147,16 @@ def fixed_cycles(
 
 
 @inlined_kernel
-def fold_pace(organisation, rows, latency, interval, overlap, places, fixed, steps):
+def fold_pace(
+    organisation: int,
+    rows: int,
+    latency: int,
+    interval: int,
+    overlap: bool,
+    places: int,
+    fixed: int,
+    steps: int,
+) -> tuple[int, int, int]:
     """Return (stride, fold, sums) of folds that stream ``steps`` steps each.
 
     ``places`` are the ``accumulators``, ``fixed`` the ``fixed_cycles`` of the array, the other

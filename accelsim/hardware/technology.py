@@ -107,7 +107,7 @@ class Technology:
                 key=f"prices.{name}",
                 allowed=_near(name, self.entries),
             )
-        if np.size(bits) <= MANY_WIDTHS:  # type: ignore[arg-type]
+        if not isinstance(bits, np.ndarray) or bits.size <= MANY_WIDTHS:
             return self._resolve(name, bits, ())
         widths = np.flatnonzero(np.bincount(bits))
         price, place = self._resolve(name, widths, ()), np.searchsorted(widths, bits)
