@@ -22,7 +22,7 @@ from accelsim.hardware.design import (
     Organisation,
     unit_pe,
 )
-from accelsim.hardware.memory import banks_for_bandwidth, dram_prices, sram_bank
+from accelsim.hardware.memory import bank_access, banks_for_bandwidth, dram_prices, sram_bank
 from accelsim.hardware.prices import Price
 from accelsim.hardware.technology import Technology
 
@@ -111,9 +111,9 @@ def _sram(family: Family, technology: Technology, name: str) -> Sram:
     if name != "output":
         capacity += machines[f"{name}_keep"]
     width, least = machines[f"{name}_width"], machines[f"{name}_banks"]
-    asked = sram_bank(technology, capacity, width, least)
+    access = bank_access(technology, capacity, width, least)
     banks = banks_for_bandwidth(
-        asked.access_ns.value, machines["clock_mhz"], _bits_per_cycle(family, name), width, least
+        access.value, machines["clock_mhz"], _bits_per_cycle(family, name), width, least
     )
     bank = sram_bank(technology, capacity, width, banks)
     return Sram(banks, bank.read_pj_per_bit, bank.write_pj_per_bit, bank.area_um2, bank.leakage_mw)
