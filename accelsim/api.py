@@ -14,7 +14,7 @@ from accelsim.engine.feasible import check_design
 from accelsim.engine.simulate import simulate
 from accelsim.errors import UserError
 from accelsim.formats import lookup_packing
-from accelsim.hardware.design import build_designs
+from accelsim.hardware.columns import build_designs
 from accelsim.hardware.pe import lookup_pe
 from accelsim.hardware.technology import Technology, load_technology
 from accelsim.manifest import build_manifest
