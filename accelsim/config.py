@@ -375,18 +375,22 @@ def override(content: dict[str, Any], assignments: Iterable[str]) -> dict[str, A
             raise UserError(
                 "value is not valid YAML", file="--set", key=path, value=text
             ) from cause
-        content = _replaced(content, path.split("."), value, path)
+        content = replaced(content, path, value, "--set")
     return content
 
 
-def _replaced(content: dict[str, Any], parts: list[str], value: Any, path: str) -> dict[str, Any]:
-    head, *rest = parts
-    if not rest:
-        return {**content, head: value}
-    inner = content.get(head) or {}
-    if not isinstance(inner, dict):
-        raise UserError("has no keys below it", file="--set", key=path, value=inner)
-    return {**content, head: _replaced(inner, rest, value, path)}
+def replaced(content: dict[str, Any], path: str, value: Any, file: object) -> dict[str, Any]:
+    """Return ``content`` with ``value`` at ``path``, in sections made where there are none."""
+    *sections, last = path.split(".")
+    result = inner = dict(content)
+    for section in sections:
+        below = inner.get(section) or {}
+        if not isinstance(below, dict):
+            raise UserError("has no keys below it", file=file, key=path, value=below)
+        inner[section] = dict(below)
+        inner = inner[section]
+    inner[last] = value
+    return result
 
 
 def load_design_config(path: Path, assignments: Iterable[str] = ()) -> DesignConfig:

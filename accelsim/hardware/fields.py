@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from accelsim.config import DesignConfig
@@ -34,6 +35,11 @@ class Fields:
         """Return a column, or the number (or None) that all designs share."""
         column = self.columns.get(path)
         return value_at(self.config, path) if column is None else column
+
+    def some(self, chosen: npt.NDArray[np.bool_]) -> Fields:
+        """Return the fields of the designs where ``chosen`` [G] is true."""
+        columns = {path: column[chosen] for path, column in self.columns.items()}
+        return Fields(self.config, columns, int(chosen.sum()))
 
 
 def value_at(config: DesignConfig, path: str) -> Any:
