@@ -84,9 +84,10 @@ def check_plan(plan: Plan, file: Path) -> None:
     Raises:
         UserError: The first of them.
     """
-    for key, parts in (("constraints", plan.constraints), ("objectives", plan.objectives)):
-        for index, part in enumerate(parts):
-            _check_quantity(plan, part.quantity, file, f"{key}.{index}.quantity")
+    for index, constraint in enumerate(plan.constraints):
+        _check_quantity(plan, constraint.quantity, file, f"constraints.{index}.quantity")
+    for index, objective in enumerate(plan.objectives):
+        _check_quantity(plan, objective.quantity, file, f"objectives.{index}.quantity")
     for index, bound in enumerate(plan.constraints):
         place = plan.swept(bound.quantity)
         if place is not None and not within(bound, _column(plan.space.axes, place)).any():

@@ -247,9 +247,7 @@ def _outside(table: SramTable, size: Floats) -> bool:
 
 def _far(table: SramTable, size: Floats) -> npt.NDArray[np.bool_]:
     least, most = table.sizes_bytes[0], table.sizes_bytes[-1]
-    far: npt.NDArray[np.bool_] = (
-        (size < least / REACH) | (size > most * REACH) | ~np.isfinite(size)
-    )
+    far: npt.NDArray[np.bool_] = (size < least / REACH) | (size > most * REACH) | ~np.isfinite(size)
     return far
 
 
