@@ -30,7 +30,7 @@ def sweep(
     name: str,
     *,
     out: Path | None = None,
-    order: Order = Order(),
+    order: Order | None = None,
     yes: bool = False,
     tell: Progress = lambda _: None,
     advance: Callable[[int, int], None] = lambda done, points: None,
@@ -67,7 +67,8 @@ def sweep(
         }
         for (workload, source), run in zip(sources, plan.runs, strict=True)
     )
-    return run_sweep(config, plan, options, folder, order, tell, advance), folder
+    result = run_sweep(config, plan, options, folder, order or Order(), tell, advance)
+    return result, folder
 
 
 def read_space(config: SweepConfig, path: Path) -> Space:

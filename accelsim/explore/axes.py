@@ -17,7 +17,7 @@ from accelsim.errors import UserError
 from accelsim.explore.config import FORMS, LinkedConfig, LogRangeConfig, PathConfig, RangeConfig
 from accelsim.hardware.fields import resolve_names, value_at
 from accelsim.hardware.memory import dram_prices
-from accelsim.hardware.technology import load_technology
+from accelsim.hardware.technology import Technology, load_technology
 
 DESIGN = "design"  # the path of the axis that chooses among several bases
 LONGEST_AXIS = 1 << 20
@@ -71,6 +71,7 @@ def read_axes(
     """
     result = [_bases_axis(tuple(bases))] if len(bases) > 1 else []
     taken = {DESIGN}
+    technologies: dict[str, Technology] = {}
     for index, axis in enumerate(axes):
         linked = axis.linked if isinstance(axis, LinkedConfig) else [axis]
         key = f"axes.{index}"
@@ -78,7 +79,7 @@ def read_axes(
             if path in taken or any(_nested(path, other) for other in taken):
                 raise UserError("is moved by two axes", file=file, key=key, value=path)
             taken.add(path)
-        result.append(_read_axis(linked, bases, file, key))
+        result.append(_read_axis(linked, bases, technologies, file, key))
     if math.prod(map(len, result)) < 2 and not result:
         raise UserError("has nothing to vary", file=file, key="axes")
     return tuple(result)
@@ -93,7 +94,11 @@ def _nested(path: str, other: str) -> bool:
 
 
 def _read_axis(
-    linked: Sequence[PathConfig], bases: Mapping[str, Content], file: Path, key: str
+    linked: Sequence[PathConfig],
+    bases: Mapping[str, Content],
+    technologies: dict[str, Technology],
+    file: Path,
+    key: str,
 ) -> Axis:
     columns = [_values(part, bases, file, key) for part in linked]
     if len(set(map(len, columns))) != 1:
@@ -102,23 +107,38 @@ def _read_axis(
     paths = tuple(part.path for part in linked)
     values = tuple(zip(*columns, strict=True))
     seen = [
-        [validated(base, paths, row, file) for row in values] for base in bases.values()
+        [_validated(base, paths, row, technologies, file) for row in values]
+        for base in bases.values()
     ]  # [bases][L]
     numbers = tuple(_numbers(path, [c for row in seen for c in row], len(values)) for path in paths)
     return Axis(paths, values, numbers)
 
 
-def validated(
-    base: Content, paths: Sequence[str], values: Sequence[Any], file: object
+def _validated(
+    base: Content,
+    paths: Sequence[str],
+    values: Sequence[Any],
+    technologies: dict[str, Technology],
+    file: object,
 ) -> DesignConfig:
     """Return a base with values at paths: every field checked, rules between fields not.
+
+    Args:
+        base: The content of a design.
+        paths: Fields that change.
+        values: What they become.
+        technologies: Those read so far, by name; filled as names come up.
+        file: For error messages.
 
     Raises:
         UserError: A path or a value that no design can have.
     """
     config = merged(base, paths, values, file)
     resolve_names(config, file)
-    dram_prices(load_technology(config.technology), config.dram.kind, file=file)
+    name = config.technology
+    if name not in technologies:
+        technologies[name] = load_technology(name)
+    dram_prices(technologies[name], config.dram.kind, file=file)
     return config
 
 

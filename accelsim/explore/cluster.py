@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterable, Iterator
 from uuid import uuid4
@@ -103,10 +104,9 @@ class Cluster:
 
     def close(self) -> None:
         """Leave the cluster as it was."""
-        try:
+        # Unless the scheduler is gone, or the plan never came to it.
+        with contextlib.suppress(OSError, ValueError, TimeoutError):
             self._client.unregister_worker_plugin(self._name)
-        except (OSError, ValueError, TimeoutError):
-            pass  # the scheduler is gone, or the plan never came to it
         self._client.close()
 
 

@@ -129,7 +129,7 @@ class SweepConfig(Schema):
     description: str = Field(min_length=1, max_length=1000)
     base: str | list[str] = Field(description="one design or several, by name or path")
     axes: list[PathConfig | LinkedConfig] = Field(default=[], description="what varies")
-    constraints: list[ConstraintConfig] = []
+    constraints: list[ConstraintConfig] = Field(default=[], description="what is not wanted")
     workloads: list[WorkloadConfig] = Field(default=[WorkloadConfig()], min_length=1, max_length=16)
     objectives: list[ObjectiveConfig] = Field(min_length=1, max_length=8)
     method: MethodConfig = MethodConfig()

@@ -113,7 +113,7 @@ def _csv_rows(path: Path, number: int) -> Iterator[dict[str, str]]:
 def _parquet_rows(path: Path, number: int, columns: list[str]) -> Iterator[dict[str, str]]:
     pyarrow = load_pyarrow()
     try:
-        found = pyarrow.parquet.read_table(path, columns, filters=[("index", "=", number)])
+        found = pyarrow.parquet.read_table(path, columns=columns, filters=[("index", "=", number)])
     except (OSError, ValueError) as cause:
         raise UserError("cannot be read", file=path) from cause
     for row in found.to_pylist():

@@ -19,8 +19,6 @@ from accelsim.explore.chunk import Chunk, Task, objective_rows, quantity
 from accelsim.explore.plan import Plan
 from accelsim.explore.points import Levels
 
-VIOLATIONS = "violations"
-
 
 def load_optuna() -> Any:
     """Return optuna; raise UserError where it is not installed."""
@@ -75,24 +73,13 @@ def _study(optuna: Any, plan: Plan, journal: Path) -> Any:
 
 def _sampler(optuna: Any, plan: Plan) -> Any:
     method = plan.space.method
-    limits = {"constraints_func": _violations} if _bounds(plan) else {}
     if method.sampler == "tpe":
         return optuna.samplers.TPESampler(
-            seed=method.seed, n_startup_trials=plan.space.population, multivariate=True, **limits
+            seed=method.seed, n_startup_trials=plan.space.population, multivariate=True
         )
-    kind = {"nsga3": optuna.samplers.NSGAIIISampler}.get(
-        method.sampler or "", optuna.samplers.NSGAIISampler
-    )
-    return kind(population_size=plan.space.population, seed=method.seed, **limits)
-
-
-def _bounds(plan: Plan) -> list[Any]:
-    """Return the constraints on figures; those on swept numbers refuse a design before."""
-    return [bound for bound in plan.constraints if not plan.swept(bound.quantity)]
-
-
-def _violations(trial: Any) -> Any:
-    return trial.user_attrs.get(VIOLATIONS, [])
+    samplers = optuna.samplers
+    kind = samplers.NSGAIIISampler if method.sampler == "nsga3" else samplers.NSGAIISampler
+    return kind(population_size=plan.space.population, seed=method.seed)
 
 
 def _distributions(optuna: Any, plan: Plan) -> dict[str, Any]:
@@ -124,18 +111,26 @@ def _tell(optuna: Any, study: Any, plan: Plan, trials: list[Any], chunk: Chunk) 
         if row is None or np.isnan(values[row]).any():
             study.tell(trial, state=failed)
             continue
-        if broken.shape[1]:
-            trial.set_user_attr(VIOLATIONS, broken[row].tolist())
+        for name, over in broken.items():
+            trial.set_constraint(name, over[row])
         study.tell(trial, values[row].tolist())
 
 
-def _broken(plan: Plan, chunk: Chunk) -> Any:
-    """Return by how much each design passes each bound, relative to it; float64 [R, bounds]."""
-    columns = []
-    for bound in _bounds(plan):
+def _broken(plan: Plan, chunk: Chunk) -> dict[str, Any]:
+    """Return by how much each design passes each bound on its figures, relative to the bound.
+
+    Bounds on swept numbers refuse a design before.
+    """
+    result = {}
+    for bound in plan.constraints:
+        if plan.swept(bound.quantity):
+            continue
         values = quantity(plan, chunk, bound.quantity)
-        for limit, sign in ((bound.at_most, 1.0), (bound.at_least, -1.0)):
+        for side, sign in (("at_most", 1.0), ("at_least", -1.0)):
+            limit = getattr(bound, side)
             if limit is not None:
-                over = sign * (values - limit) / max(abs(limit), 1e-300)
-                columns.append(np.where(np.isnan(over), np.inf, over))
-    return np.stack(columns, axis=1) if columns else np.empty((len(chunk.index), 0))
+                over = sign * (values - limit) / (abs(limit) or 1.0)
+                result[f"{bound.quantity} {side} {limit:g}"] = np.where(
+                    np.isnan(over), np.inf, over
+                )
+    return result
