@@ -123,11 +123,10 @@ def test_a_wrong_sweep_is_one_line(changes: str, line: str) -> None:
 
 
 def test_a_space_that_no_index_counts_is_refused_even_with_yes() -> None:
-    values = {"range": {"start": 256, "stop": 355, "step": 1}}
     buffers = [f"sram.{name}" for name in ("activation", "weight", "output")]
     paths = [f"{b}.{field}" for b in buffers for field in ("capacity_kib", "stream_kib", "banks")]
     paths.append("vector.lanes")
-    write_sweep(axes=[{"path": path, **values} for path in paths])
+    write_sweep(axes=[{"path": p, "values": list(range(256, 356))} for p in paths])
     line = refuse("sweep", "sweep.yaml", "--out", "out", "--yes")
     assert "axes: has more points than an index can count" in line
 

@@ -84,7 +84,8 @@ class Cluster:
         """
         waiting = iter(tasks)
         running = as_completed(
-            [self._submit(task) for task in itertools.islice(waiting, AHEAD * self.workers)]
+            [self._submit(task) for task in itertools.islice(waiting, AHEAD * self.workers)],
+            loop=self._client.loop,
         )
         for future in running:
             try:
