@@ -121,9 +121,7 @@ class BufferConfig(Schema):
 
     @model_validator(mode="after")
     def _stream_fits(self, given: ValidationInfo) -> BufferConfig:
-        if given.context == FIELDS_ONLY:
-            return self
-        if self.stream_kib > self.capacity_kib:
+        if given.context != FIELDS_ONLY and self.stream_kib > self.capacity_kib:
             raise ValueError(
                 f"stream_kib: larger than capacity_kib; allowed: at most {self.capacity_kib}"
             )
@@ -181,10 +179,9 @@ class DesignConfig(Schema):
 
     @model_validator(mode="after")
     def _units_exist(self, given: ValidationInfo) -> DesignConfig:
-        if given.context == FIELDS_ONLY:
-            return self
+        unchecked = given.context == FIELDS_ONLY or self.mac is not None
         for role in ("attention", "lm_head"):
-            if getattr(self.placement, role) == "mac" and self.mac is None:
+            if getattr(self.placement, role) == "mac" and not unchecked:
                 raise ValueError(f"placement.{role}: the design has no mac; allowed: array, vector")
         return self
 
