@@ -295,8 +295,17 @@ class SweepResult:
     inputs: Mapping[str, str]  # hashes of all that numbers follow from
 
 
+def sweep_to_json(result: SweepResult) -> dict[str, Any]:
+    """Return a sweep as plain dicts and lists; a front of many rows takes no deep copies."""
+    parts = {name: list(map(vars, getattr(result, name))) for name in _SWEEP_PARTS}
+    return {**vars(result), **parts}
+
+
+_SWEEP_PARTS = ("axes", "constraints", "front")
+
+
 def sweep_from_json(content: Mapping[str, Any]) -> SweepResult:
-    """Return the SweepResult that ``dataclasses.asdict`` turned into JSON.
+    """Return the SweepResult that ``sweep_to_json`` made plain.
 
     Raises:
         KeyError, TypeError, ValueError: It is none.

@@ -296,6 +296,15 @@ def test_shipped_sweeps_are_valid_and_named_like_their_file(name: str) -> None:
     assert sweeps.read_space(config, path).points > 1
 
 
+def test_the_sweep_of_the_page_is_valid() -> None:
+    from accelsim.explore.config import load_sweep_config
+
+    page = (Path(__file__).parents[1] / "docs" / "sweeps.md").read_text()
+    Path("mine.yaml").write_text(page.split("```yaml")[1].split("```")[0])
+    config = load_sweep_config(Path("mine.yaml"))
+    assert sweeps.read_space(config, Path("mine.yaml")).points == 2 * 5 * 5 * 4
+
+
 # Stopping and going on
 
 

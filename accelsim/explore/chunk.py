@@ -95,8 +95,7 @@ def _evaluate(
     kept = kept[holds]
     if not kept.size:
         return kept, []
-    family = Family(family.config, family.units[holds], family.machines[holds])
-    return kept, _figures(plan, family, technology)
+    return kept, _figures(plan, family.some(holds), technology)
 
 
 def _early_rules(plan: Plan, fields: Fields, technology: Technology) -> Iterator[Rule]:

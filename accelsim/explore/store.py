@@ -67,7 +67,9 @@ class Store:
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def _inputs(self) -> dict[str, str] | None:
-        """Return the inputs of the sweep that is here, None without one."""
+        """Return the inputs of the sweep that is here, None without one or its first chunk."""
+        if not (self.folder / SWEEP).exists() and not self.finished():
+            return None
         for path, key in ((self.folder / SWEEP, "inputs"), (self._chunks / INPUTS, None)):
             if path.exists():
                 content = read_json(path)

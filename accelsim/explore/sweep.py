@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,14 @@ from accelsim.explore.table import (
     write_parquet,
 )
 from accelsim.files import write_whole
-from accelsim.result import FrontRow, SweepAxis, SweepBound, SweepResult, sweep_from_json
+from accelsim.result import (
+    FrontRow,
+    SweepAxis,
+    SweepBound,
+    SweepResult,
+    sweep_from_json,
+    sweep_to_json,
+)
 
 SCHEMA_VERSION = 1
 MOST_FAILURES_TOLD = 3
@@ -258,7 +265,12 @@ def _finish(
 
     (write_parquet if parquet else write_csv)(plan, flagged(), store.folder)
     result = _result(config, plan, workloads, tally, inputs, PARQUET if parquet else CSV)
-    content = json.dumps(asdict(result), indent=1, allow_nan=False) + "\n"
+    # A line for each key: indented, a front of many rows would fill most of the file with spaces.
+    lines = (
+        f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}"
+        for key, value in sweep_to_json(result).items()
+    )
+    content = "{\n" + ",\n".join(lines) + "\n}\n"
     write_whole(store.folder / SWEEP, content.encode(), allowed=GO_ON, durable=True)
     store.remove_chunks()
     return result

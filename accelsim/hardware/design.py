@@ -163,6 +163,12 @@ class Family:
     units: npt.NDArray[np.void]
     machines: npt.NDArray[np.void]
 
+    def some(self, chosen: npt.NDArray[np.bool_]) -> Family:
+        """Return the designs where ``chosen`` [G] is true."""
+        if chosen.all():
+            return self
+        return Family(self.config, self.units[chosen], self.machines[chosen])
+
 
 def unit_pe(config: DesignConfig, unit: int) -> PE | None:
     """Return the PE of a unit code, None for the vector unit or a missing mac."""

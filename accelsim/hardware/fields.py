@@ -38,6 +38,8 @@ class Fields:
 
     def some(self, chosen: npt.NDArray[np.bool_]) -> Fields:
         """Return the fields of the designs where ``chosen`` [G] is true."""
+        if chosen.all():
+            return self
         columns = {path: column[chosen] for path, column in self.columns.items()}
         return Fields(self.config, columns, int(chosen.sum()))
 

@@ -24,6 +24,7 @@ from accelsim.hardware.design import (
 )
 from accelsim.hardware.memory import (
     OUT_OF_REACH,
+    access_ns,
     banks_for_bandwidth,
     banks_in_reach,
     dram_prices,
@@ -130,9 +131,9 @@ def _buffer(family: Family, name: str) -> tuple[Any, Any, Any]:
 
 def _banks(family: Family, technology: Technology, name: str) -> Integers:
     capacity, width, least = _buffer(family, name)
-    access_ns = sram_bank(technology, capacity, width, least).access_ns.value
+    time_ns = access_ns(technology, capacity, width, least)
     asked = _bits_per_cycle(family, name)
-    return banks_for_bandwidth(access_ns, family.machines["clock_mhz"], asked, width, least)
+    return banks_for_bandwidth(time_ns, family.machines["clock_mhz"], asked, width, least)
 
 
 def memory_rules(family: Family, technology: Technology) -> Iterator[Rule]:
@@ -141,8 +142,7 @@ def memory_rules(family: Family, technology: Technology) -> Iterator[Rule]:
         capacity, width, least = _buffer(family, name)
         holds = banks_in_reach(technology, capacity, width, least)
         if holds.any():
-            priced = Family(family.config, family.units[holds], family.machines[holds])
-            banks = _banks(priced, technology, name)
+            banks = _banks(family.some(holds), technology, name)
             holds[holds] = banks_in_reach(technology, capacity[holds], width[holds], banks)
         yield Rule(
             f"sram.{name}",

@@ -128,6 +128,17 @@ def _slices(
     return capacity / (count * slices), width, count, slices
 
 
+def access_ns(technology: Technology, capacity_bytes: Any, width_bits: Any, banks: Any) -> Floats:
+    """Return the access time of one bank alone, as ``sram_bank`` prices it, [D]."""
+    table = load_sram_table(technology.sram_table_node_nm)
+    size, width, _, slices = _slices(table, capacity_bytes, width_bits, banks)
+    _outside(table, size)
+    port = np.clip(width / slices, table.widths_bits[0], None)
+    factor = technology.price("sram.access.factor").value
+    times: Floats = _interpolate(table, table.access_ns, size, port) * factor
+    return times
+
+
 def banks_in_reach(
     technology: Technology, capacity_bytes: Any, width_bits: Any, banks: Any
 ) -> npt.NDArray[np.bool_]:
