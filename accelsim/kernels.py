@@ -51,7 +51,27 @@ def inner_kernel(function: Function) -> Function:
     return _compiled(function, callable_from_python=False)
 
 
-def _compiled(function: Function, *, callable_from_python: bool) -> Function:
+def lean_kernel(function: Function) -> Function:
+    """Compile ``function`` as ``inner_kernel`` does, without counting references to arrays.
+
+    Counting costs more than a kernel of some dozen operations does. Arrays can be read and written,
+    but not made.
+    """
+    return _compiled(function, callable_from_python=False, lean=True)
+
+
+def inlined_kernel(function: Function) -> Function:
+    """Compile ``function`` as ``lean_kernel`` does, into each place that calls it.
+
+    For the bodies of inner loops, which then keep what does not change in registers. Every place
+    costs compile time.
+    """
+    return _compiled(function, callable_from_python=False, lean=True, inlined=True)
+
+
+def _compiled(
+    function: Function, *, callable_from_python: bool, lean: bool = False, inlined: bool = False
+) -> Function:
     numba = _numba()
     folder = cache_folder()
     options = {
@@ -60,6 +80,8 @@ def _compiled(function: Function, *, callable_from_python: bool) -> Function:
         "error_model": "numpy",
         "no_cfunc_wrapper": True,
         "no_cpython_wrapper": not callable_from_python,
+        "_nrt": not lean,
+        "forceinline": inlined,
     }
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = "" if folder is None else str(folder)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from accelsim.engine.pricing import add_lines
 from accelsim.hardware.actions import COUNTERS, counter_names
 from accelsim.hardware.bill import Line, energy_lines
 from accelsim.hardware.design import Family
@@ -42,7 +43,6 @@ class Energy:
     """Energy of one phase in pJ, over a family of G designs.
 
     Attributes:
-        lines: float64 [3, lines, G], at value, low and high.
         components: float64 [components, G], at value; as in the tables of result.py.
         steps: float64 [steps, G], at value.
         low: float64 [G].
@@ -50,7 +50,6 @@ class Energy:
         causes: By cause of doubt: value, low and high, float64 [3, G].
     """
 
-    lines: Floats
     components: Floats
     steps: Floats
     low: Floats
@@ -77,18 +76,25 @@ def without(bill: Bill, component: str) -> Bill:
 
 def price_counts(bill: Bill, counts: Integers) -> Energy:
     """Return the energy of ``counts``, int64 [G, COUNTERS]; sums run in the bill's order."""
-    used = counts[:, [line.counter for line in bill.lines]].T  # [lines, G]
-    energy = used * bill.rates
-    components = np.zeros((len(COMPONENTS), bill.plan.size))
-    steps = np.zeros((len(STEPS), bill.plan.size))
-    causes: dict[str, Floats] = {}
-    for index, line in enumerate(bill.lines):
-        components[COMPONENTS.index(line.component)] += energy[0, index]
-        steps[STEPS.index(line.step)] += energy[0, index]
-        cause = causes.setdefault(line.price.because, np.zeros((len(BOUNDS), bill.plan.size)))
-        cause += energy[:, index]
-    low, high = (sum(c[bound] for c in causes.values()) for bound in (1, 2))
-    return Energy(energy, components, steps, np.asarray(low), np.asarray(high), causes)
+    because = [line.price.because for line in bill.lines]
+    causes = list(dict.fromkeys(because))
+    columns = np.array(
+        [
+            (
+                line.counter,
+                COMPONENTS.index(line.component),
+                STEPS.index(line.step),
+                causes.index(cause),
+            )
+            for line, cause in zip(bill.lines, because, strict=True)
+        ]
+    )
+    size = bill.plan.size
+    components, steps = np.zeros((len(COMPONENTS), size)), np.zeros((len(STEPS), size))
+    by_cause = np.zeros((len(causes), len(BOUNDS), size))
+    add_lines(columns, bill.rates, counts, components, steps, by_cause)  # type: ignore[no-untyped-call]
+    low, high = (np.asarray(sum(by_cause[:, bound])) for bound in (1, 2))
+    return Energy(components, steps, low, high, dict(zip(causes, by_cause, strict=True)))
 
 
 def component_rates(bill: Bill, member: int) -> Floats:
@@ -99,14 +105,14 @@ def component_rates(bill: Bill, member: int) -> Floats:
     return rates
 
 
-def charges(bill: Bill, energy: Energy, counts: Integers, phase: int, member: int) -> list[Charge]:
+def charges(bill: Bill, counts: Integers, phase: int, member: int) -> list[Charge]:
     """Return the lines of one design that were used, as a reader sees them."""
     names = counter_names()
     rows = []
     for index, line in enumerate(bill.lines):
         count = float(counts[member, line.counter])
         if count:
-            value, low, high = energy.lines[:, index, member].tolist()
+            value, low, high = (count * bill.rates[:, index, member]).tolist()
             rows.append(
                 Charge(
                     phase,

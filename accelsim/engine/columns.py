@@ -13,3 +13,7 @@ G_EXECUTED, G_UNIT_STEPS, G_REDUCTIONS = 7, 8, 9
 # Words that registers take: moving operands, second operands, sums, sums on their way out.
 G_ACTIVATION_MOVES, G_WEIGHT_MOVES, G_SUM_MOVES, G_DRAIN_MOVES = 10, 11, 12, 13
 GEMM_COLUMNS = 14
+
+# What instances transfer, as a tuple: bytes (read and written in whole bursts), then cycles.
+F_WEIGHTS, F_INPUTS, F_OUTPUTS, F_READ, F_WRITTEN = 0, 1, 2, 3, 4
+F_COMPUTE, F_TRANSFER, F_ELAPSED = 5, 6, 7

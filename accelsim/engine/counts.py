@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from accelsim.engine.columns import (
+    F_INPUTS,
+    F_OUTPUTS,
+    F_READ,
+    F_WRITTEN,
     G_ACTIVATION,
     G_ACTIVATION_MOVES,
     G_DRAIN_MOVES,
@@ -11,27 +15,28 @@ from accelsim.engine.columns import (
     G_REDUCTIONS,
     G_RESULTS,
     G_SUM_MOVES,
+    G_TOTAL,
     G_UNIT_STEPS,
     G_WEIGHT,
     G_WEIGHT_MOVES,
 )
+from accelsim.engine.dimensions import keeps_sums
 from accelsim.engine.transfers import (
     HALF,
     activation_bits,
-    bursts,
     ceil_div,
     is_packed,
     stationary_bits,
 )
 from accelsim.hardware.actions import SHARED, UNIT_ACTIONS, SharedAction, UnitAction
 from accelsim.hardware.design import Decoder, Gating, Organisation
-from accelsim.kernels import inner_kernel
-from accelsim.trace import Kind, Stationary
+from accelsim.kernels import inlined_kernel, lean_kernel
+from accelsim.trace import Stationary
 
 
-@inner_kernel
+@lean_kernel
 def count_unit(op, unit, role, gemm, scale, counts):
-    """Count what ``scale`` equal instances compute inside the matrix unit; return clocked bits."""
+    """Count what ``scale`` equal instances compute inside the matrix unit."""
     base = role * UNIT_ACTIONS
     executed = gemm[G_EXECUTED] * scale
     unit_steps = gemm[G_UNIT_STEPS] * scale
@@ -52,10 +57,9 @@ def count_unit(op, unit, role, gemm, scale, counts):
     counts[base + UnitAction.PARTIAL_ADD] += gemm[G_PARTIAL] * scale
     if unit.casts == 1 and op.activation_bits == 8:
         counts[base + UnitAction.CAST] += gemm[G_ACTIVATION] * scale
-    return _count_clocks(unit, gemm, scale, base, counts)
 
 
-@inner_kernel
+@inlined_kernel
 def count_adds(unit, adds, base, counts):
     """Count additions to a running sum."""
     counts[base + UnitAction.ADD] += adds
@@ -63,53 +67,72 @@ def count_adds(unit, adds, base, counts):
     counts[base + UnitAction.ACCUMULATOR_TOGGLE] += adds * unit.product_bits // HALF
 
 
-@inner_kernel
-def _count_clocks(unit, gemm, scale, base, counts):
-    """Count bits clocked into registers by words of this GEMM; return their sum."""
-    sums = gemm[G_SUM_MOVES] * unit.accumulator_bits
+@inlined_kernel
+def sum_bits(unit, moves, executed, unit_steps):
+    """Return the bits that registers of sums take in ``moves`` words."""
+    bits = moves * unit.accumulator_bits
     if unit.organisation == Organisation.DOT:
         # A product register for each product, one after each adder of the tree.
-        sums += (2 * gemm[G_EXECUTED] - gemm[G_UNIT_STEPS]) * unit.product_bits
-    operands = gemm[G_ACTIVATION_MOVES] * unit.activation_bits
-    operands += gemm[G_WEIGHT_MOVES] * unit.weight_bits
+        bits += (2 * executed - unit_steps) * unit.product_bits
+    return bits
+
+
+@inlined_kernel
+def operand_bits(unit, activations, weights):
+    """Return the bits that operand registers take in moves of activations and of weights."""
+    return activations * unit.activation_bits + weights * unit.weight_bits
+
+
+@inlined_kernel
+def gates_rows(unit):
+    """Whether rows without work stop. Partial sums of ws and is pass every row, so none can."""
+    return unit.gating == Gating.ROW and keeps_sums(unit)
+
+
+@inlined_kernel
+def idle_bits_of_rows(unit, extent, busy, working):
+    """Return register bits of rows in use that clock without a word of one instance.
+
+    ``extent`` tokens lie in the rows for ``busy`` cycles, ``working`` bits clock with a word.
+    """
+    in_use = busy * extent // (ceil_div(extent, unit.rows) * unit.rows)
+    bits = unit.operand_register_bits + unit.sum_register_bits
+    return max(bits * in_use - working, 0)
+
+
+@lean_kernel
+def count_clocks(unit, gemm, elapsed, idle_in_rows, scale, role, counts):
+    """Count register bits that clock, with a word of the operator or without.
+
+    Args:
+        unit: The matrix unit.
+        gemm: int64 [GEMM_COLUMNS], one instance of each member.
+        elapsed: Cycles of all instances.
+        idle_in_rows: Of one instance of each member, where the unit stops rows.
+        scale: Instances of each member.
+        role: Whose counters.
+        counts: int64 [COUNTERS].
+    """
+    base = role * UNIT_ACTIONS
+    sums = sum_bits(unit, gemm[G_SUM_MOVES], gemm[G_EXECUTED], gemm[G_UNIT_STEPS])
+    operands = operand_bits(unit, gemm[G_ACTIVATION_MOVES], gemm[G_WEIGHT_MOVES])
     drain = gemm[G_DRAIN_MOVES] * unit.accumulator_bits
     counts[base + UnitAction.ACCUMULATOR_CLOCK] += sums * scale
     counts[base + UnitAction.OPERAND_CLOCK] += operands * scale
     counts[base + UnitAction.DRAIN] += drain * scale
-    return (sums + operands + drain) * scale
-
-
-@inner_kernel
-def count_idle(unit, cycles, busy, scale, extent, working, role, counts):
-    """Count register bits that clock without a word of the operator.
-
-    Partial sums of ws and is pass every row, so none of their rows can stop.
-
-    Args:
-        unit: The matrix unit.
-        cycles: Cycles of all instances.
-        busy: Those in which the unit works on one instance.
-        scale: Instances.
-        extent: Tokens that the rows of os and dot hold.
-        working: Bits clocked with a word.
-        role: Whose counters.
-        counts: int64 [COUNTERS].
-    """
     bits = unit.operand_register_bits + unit.sum_register_bits
-    clocked = working
+    working = (sums + operands + drain) * scale
+    idle = 0
     if unit.gating == Gating.NONE:
-        clocked = bits * cycles
-    elif unit.gating == Gating.ARRAY:
-        clocked = bits * busy * scale
-    elif unit.gating == Gating.ROW:
-        in_use = busy
-        if unit.organisation == Organisation.SYSTOLIC_OS or unit.organisation == Organisation.DOT:
-            in_use = busy * extent // (ceil_div(extent, unit.rows) * unit.rows)
-        clocked = bits * in_use * scale
-    counts[role * UNIT_ACTIONS + UnitAction.IDLE_CLOCK] += max(clocked - working, 0)
+        idle = bits * elapsed - working
+    elif gates_rows(unit):
+        idle = idle_in_rows * scale
+    elif unit.gating != Gating.PE:
+        idle = bits * gemm[G_TOTAL] * scale - working
+    counts[base + UnitAction.IDLE_CLOCK] += max(idle, 0)
 
 
-@inner_kernel
+@lean_kernel
 def count_toggles(op, unit, role, moves, counts):
     """Count operand register bits that change, from the trace's transitions.
 
@@ -133,34 +156,21 @@ def count_toggles(op, unit, role, moves, counts):
     counts[role * UNIT_ACTIONS + UnitAction.OPERAND_TOGGLE] += toggles
 
 
-@inner_kernel
-def mean_moves(op, gemm, m, k, n, share, moves):
-    """Add ``share`` of the register moves of an instance's mean operands to ``moves`` [2].
-
-    Masked probabilities are no operands, only as many count as were streamed.
-    """
-    activations = m * k
-    if op.causal == 1 and op.kind == Kind.ATTENTION_AV:
-        activations = gemm[G_EXECUTED] // n
-    moves[0] += share * (gemm[G_ACTIVATION_MOVES] / activations)
-    moves[1] += share * (gemm[G_WEIGHT_MOVES] / (k * n))
-
-
-@inner_kernel
+@inlined_kernel
 def _weight_toggles_k(op, unit):
     toggles = op.weight_zero_plus_k * unit.toggle_zero_plus
     toggles += op.weight_zero_minus_k * unit.toggle_zero_minus
     return toggles + op.weight_plus_minus_k * unit.toggle_plus_minus + op.weight_hamming_k
 
 
-@inner_kernel
+@inlined_kernel
 def _weight_toggles_n(op, unit):
     toggles = op.weight_zero_plus_n * unit.toggle_zero_plus
     toggles += op.weight_zero_minus_n * unit.toggle_zero_minus
     return toggles + op.weight_plus_minus_n * unit.toggle_plus_minus + op.weight_hamming_n
 
 
-@inner_kernel
+@lean_kernel
 def count_weights(op, unit, machine, role, reads, fetched, scale, counts):
     """Count how the second operand passes SRAM and decoder.
 
@@ -183,7 +193,7 @@ def count_weights(op, unit, machine, role, reads, fetched, scale, counts):
     counts[SHARED + SharedAction.WEIGHT_READ] += reads * numerator // denominator * scale
 
 
-@inner_kernel
+@inlined_kernel
 def count_sums(unit, gemm, scale, counts):
     """Count how partial sums of ws and is wait in the output buffer."""
     partial_bits = gemm[G_PARTIAL] * scale * unit.accumulator_bits
@@ -191,7 +201,7 @@ def count_sums(unit, gemm, scale, counts):
     counts[SHARED + SharedAction.OUTPUT_WRITE] += partial_bits
 
 
-@inner_kernel
+@lean_kernel
 def count_array_ports(op, unit, machine, role, gemm, weights, scale, counts):
     """Count the operands that ``scale`` equal instances read from SRAM, and their sums."""
     bits = activation_bits(op, machine)
@@ -209,10 +219,10 @@ def count_array_ports(op, unit, machine, role, gemm, weights, scale, counts):
     counts[SHARED + SharedAction.ACTIVATION_WRITE] += results * machine.activation_bits
 
 
-@inner_kernel
-def count_dram(machine, weights, inputs, outputs, scale, counts):
+@inlined_kernel
+def count_dram(flow, scale, counts):
     """Count DRAM bytes; activations pass their SRAM on the way, weights are counted elsewhere."""
-    counts[SHARED + SharedAction.ACTIVATION_WRITE] += inputs * 8 * scale
-    counts[SHARED + SharedAction.ACTIVATION_READ] += outputs * 8 * scale
-    counts[SHARED + SharedAction.DRAM_READ] += bursts(weights + inputs, machine.burst) * scale
-    counts[SHARED + SharedAction.DRAM_WRITE] += bursts(outputs, machine.burst) * scale
+    counts[SHARED + SharedAction.ACTIVATION_WRITE] += flow[F_INPUTS] * 8 * scale
+    counts[SHARED + SharedAction.ACTIVATION_READ] += flow[F_OUTPUTS] * 8 * scale
+    counts[SHARED + SharedAction.DRAM_READ] += flow[F_READ] * scale
+    counts[SHARED + SharedAction.DRAM_WRITE] += flow[F_WRITTEN] * scale

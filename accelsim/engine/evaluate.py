@@ -15,17 +15,13 @@ import numpy.typing as npt
 from accelsim.engine.columns import (
     CYCLE_COLUMNS,
     DRAM_BYTES,
-    EXPOSED_VECTOR,
     GEMM_COLUMNS,
-    IDEAL,
-    MEMORY,
-    SPATIAL,
     SRAM_BITS,
-    TEMPORAL,
     UNIT,
 )
 from accelsim.engine.elementwise import elementwise
 from accelsim.engine.matrix import matrix_on_array, matrix_on_vector
+from accelsim.engine.work import work_rows
 from accelsim.hardware.actions import (
     COUNTERS,
     SHARED,
@@ -35,11 +31,17 @@ from accelsim.hardware.actions import (
     UnitAction,
 )
 from accelsim.hardware.design import ARRAY, VECTOR, Gating
-from accelsim.kernels import inner_kernel, kernel
+from accelsim.kernels import kernel, lean_kernel
 from accelsim.trace import Kind
 
+# First and last of the counters that are DRAM bytes, and of those that are SRAM bits.
+_MEMORIES = (
+    (SharedAction.DRAM_READ, SharedAction.DRAM_WRITE),
+    (SharedAction.ACTIVATION_READ, SharedAction.OUTPUT_WRITE),
+)
 
-@inner_kernel
+
+@lean_kernel
 def _role(kind):
     if kind == Kind.LM_HEAD:
         return Role.LM_HEAD
@@ -48,7 +50,7 @@ def _role(kind):
     return Role.LINEAR
 
 
-@inner_kernel
+@lean_kernel
 def _place(machine, role):
     if role == Role.ATTENTION:
         return machine.place_attention
@@ -57,7 +59,7 @@ def _place(machine, role):
     return ARRAY
 
 
-@inner_kernel
+@lean_kernel
 def _clock_the_unused(units, op_cycles, used, counts):
     """Count the registers of units that have no part in an operator but no gate either."""
     for index in range(2):
@@ -68,112 +70,66 @@ def _clock_the_unused(units, op_cycles, used, counts):
             counts[role * UNIT_ACTIONS + UnitAction.IDLE_CLOCK] += idle
 
 
-@inner_kernel
-def _evaluate(
-    op,
-    units,
-    machine,
-    layers,
-    passes,
-    kept,
-    totals,
-    lead,
-    recipes,
-    cycles,
-    counts,
-    gemm,
-    whole,
-    moves,
-):
-    """Fill ``cycles`` and ``counts`` of one operator; return the lead left to the next one."""
+@lean_kernel
+def _evaluate(op, units, machine, kept, totals, lead, recipes, cycles, counts, gemm):
+    """Add one operator to ``cycles`` and ``counts``; return the lead left to the next one."""
     role = _role(op.kind)
     place = VECTOR if op.kind < Kind.GEMM else _place(machine, role)
     if op.kind < Kind.GEMM:
-        left = elementwise(
-            op, machine, units[ARRAY], layers, passes, kept, totals, lead, recipes, cycles, counts
+        total, left = elementwise(
+            op, machine, units[ARRAY], kept, totals, lead, recipes, cycles, counts
         )
     elif place == VECTOR:
-        left = matrix_on_vector(
-            op,
-            units[ARRAY],
-            machine,
-            role,
-            layers,
-            passes,
-            kept,
-            totals,
-            lead,
-            cycles,
-            counts,
+        total, left = matrix_on_vector(
+            op, units[ARRAY], machine, role, kept, totals, lead, cycles, counts
         )
     else:
-        left = matrix_on_array(
-            op,
-            units[place],
-            machine,
-            role,
-            layers,
-            passes,
-            kept,
-            totals,
-            lead,
-            cycles,
-            counts,
-            gemm,
-            whole,
-            moves,
+        total, left = matrix_on_array(
+            op, units[place], machine, role, kept, totals, lead, cycles, counts, gemm
         )
     cycles[UNIT] = place
-    _total_up(units, place, cycles, counts)
+    _clock_the_unused(units, total, place, counts)
+    counts[SHARED + SharedAction.CYCLE] += total
     # Beside attention the DRAM is left to the cache.
     return 0 if role == Role.ATTENTION or op.kind == Kind.SOFTMAX else left
 
 
-@inner_kernel
-def _total_up(units, place, cycles, counts):
-    """Fill what follows from an operator's cycles and counts."""
-    total = cycles[IDEAL] + cycles[SPATIAL] + cycles[TEMPORAL] + cycles[MEMORY]
-    total += cycles[EXPOSED_VECTOR]
-    _clock_the_unused(units, total, place, counts)
-    counts[SHARED + SharedAction.CYCLE] += total
-    for action in (SharedAction.DRAM_READ, SharedAction.DRAM_WRITE):
-        cycles[DRAM_BYTES] += counts[SHARED + action]
-    for action in range(SharedAction.ACTIVATION_READ, SharedAction.OUTPUT_WRITE + 1):
-        cycles[SRAM_BITS] += counts[SHARED + action]
+@lean_kernel
+def _evaluate_design(operators, units, machine, kept, totals, recipes, cycles, counts, gemm):
+    """Add all operators, in execution order, to the rows of one design."""
+    lead = np.int64(0)  # a literal 0 would have every callee compiled again
+    for o in range(len(operators)):
+        op = operators[o]
+        if op.no_lead == 1:
+            lead = np.int64(0)
+        lead = _evaluate(
+            op,
+            units,
+            machine,
+            kept,
+            totals,
+            lead,
+            recipes,
+            cycles[op.target],
+            counts[op.target],
+            gemm,
+        )
 
 
 @kernel
-def _evaluate_all(
-    operators, units, machines, layers, passes, kept, totals, recipes, cycles, counts
-):
-    gemm = np.empty(GEMM_COLUMNS, dtype=np.int64)
-    whole = np.empty(GEMM_COLUMNS, dtype=np.int64)
-    moves = np.empty(2, dtype=np.float64)
-    nothing = np.int64(0)  # a literal 0 would have every callee compiled again
+def _evaluate_all(operators, units, machines, kept, totals, recipes, cycles, counts, gemm):
     for d in range(len(machines)):
-        lead = nothing
-        for o in range(len(operators)):
-            op = operators[o]
-            if o > 0 and (
-                op.in_layer > operators[o - 1].in_layer or op.phase != operators[o - 1].phase
-            ):
-                lead = nothing  # what stands before it in the table came before it only once
-            lead = _evaluate(
-                op,
-                units[d],
-                machines[d],
-                layers,
-                passes[op.phase],
-                kept[d],
-                totals[d],
-                lead,
-                recipes,
-                cycles[d, o],
-                counts[d, o],
-                gemm,
-                whole,
-                moves,
-            )
+        _evaluate_design(
+            operators,
+            units[d],
+            machines[d],
+            kept[d],
+            totals[d],
+            recipes,
+            cycles[d],
+            counts[d],
+            gemm,
+        )
 
 
 def evaluate_all(
@@ -185,6 +141,8 @@ def evaluate_all(
     kept: npt.NDArray[np.int64],
     totals: npt.NDArray[np.int64],
     recipes: npt.NDArray[np.int64],
+    target: npt.NDArray[np.int64] | None = None,
+    rows: int | None = None,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Evaluate every operator on every design.
 
@@ -197,25 +155,30 @@ def evaluate_all(
         kept: Bytes of each Resident class that stay in SRAM, int64 [D, classes].
         totals: Bytes of each class over the workload, int64 [D, classes].
         recipes: ``recipe_table()``.
+        target: To which of ``rows`` each operator is added, int64 [O]; by default a row each. The
+            unit of a row is that of its last operator.
+        rows: R, by default O.
 
     Returns:
-        Cycles int64 [D, O, CYCLE_COLUMNS] and action counts int64 [D, O, COUNTERS].
+        Cycles int64 [D, R, CYCLE_COLUMNS] and action counts int64 [D, R, COUNTERS].
     """
-    shape = (len(machines), len(operators))
-    cycles = np.zeros((*shape, CYCLE_COLUMNS), dtype=np.int64)
-    counts = np.zeros((*shape, COUNTERS), dtype=np.int64)
+    target = np.arange(len(operators)) if target is None else target
+    rows = len(operators) if rows is None else rows
+    cycles = np.zeros((len(machines), rows, CYCLE_COLUMNS), dtype=np.int64)
+    counts = np.zeros((len(machines), rows, COUNTERS), dtype=np.int64)
     _evaluate_all(
-        _read_only(operators),
+        work_rows(operators, layers, passes, target),
         _read_only(units),
         _read_only(machines),
-        layers,
-        _read_only(passes),
         _read_only(kept),
         _read_only(totals),
         _read_only(recipes),
         cycles,
         counts,
+        np.empty(GEMM_COLUMNS, dtype=np.int64),
     )
+    dram, sram = (counts[:, :, SHARED + first : SHARED + last + 1] for first, last in _MEMORIES)
+    cycles[:, :, DRAM_BYTES], cycles[:, :, SRAM_BITS] = dram.sum(axis=2), sram.sum(axis=2)
     return cycles, counts
 
 

@@ -1,138 +1,175 @@
-"""One GEMM instance of an operator on a matrix unit: folds, cycles, SRAM accesses, work."""
+"""GEMMs of an operator on a matrix unit: folds, cycles, SRAM accesses, work, register moves."""
 
 from __future__ import annotations
 
+import numpy as np
+
 from accelsim.engine.columns import (
     G_ACTIVATION,
+    G_ACTIVATION_MOVES,
+    G_DRAIN_MOVES,
     G_EXECUTED,
     G_FOLDS,
     G_PARTIAL,
     G_REDUCTIONS,
     G_RESULTS,
     G_STEADY,
+    G_SUM_MOVES,
     G_TOTAL,
     G_UNIT_STEPS,
     G_WEIGHT,
-    GEMM_COLUMNS,
+    G_WEIGHT_MOVES,
 )
-from accelsim.engine.registers import add_moves
-from accelsim.engine.timing import gemm_accesses, gemm_cycles, partial_sums
-from accelsim.engine.transfers import HALF, ceil_div
+from accelsim.engine.dimensions import (
+    EXTENT,
+    MANY,
+    SKEW,
+    TILES,
+    ZERO,
+    cycles_of_gemm,
+    form_of,
+    grown,
+    keeps_sums,
+    laid_out,
+    pace_of,
+    reductions_of_gemm,
+    streamed,
+    streams,
+    tiled,
+)
+from accelsim.engine.registers import drain_moves, operand_moves, sum_moves
 from accelsim.hardware.design import Organisation
-from accelsim.kernels import inner_kernel, kernel
-from accelsim.trace import Kind
+from accelsim.kernels import inlined_kernel, kernel, lean_kernel
+from accelsim.trace import Kind, Series
 
 
-@inner_kernel
-def _one_gemm(unit, m, k, n, out):
-    """Add one GEMM on ``unit`` to ``out`` [GEMM_COLUMNS]; partial sums fit the output buffer."""
-    folds, steady, _, _, total = gemm_cycles(
-        unit.organisation,
-        unit.rows,
-        unit.cols,
-        unit.lanes,
-        unit.latency,
-        unit.interval,
-        unit.interleave == 1,
-        unit.overlap == 1,
-        m,
-        k,
-        n,
-    )
-    a, w, _, p = gemm_accesses(unit.organisation, unit.rows, unit.cols, unit.lanes, m, k, n)
-    steps = ceil_div(k, unit.lanes)
-    reductions = 0
-    if unit.organisation == Organisation.SYSTOLIC_OS or unit.organisation == Organisation.DOT:
-        sums = partial_sums(steps, unit.latency, unit.interval, unit.interleave == 1)
-        reductions = m * n * (sums - 1)
-    out[G_FOLDS] += folds
-    out[G_STEADY] += steady
-    out[G_TOTAL] += total
-    out[G_ACTIVATION] += a
-    out[G_WEIGHT] += w
-    out[G_PARTIAL] += p
-    out[G_RESULTS] += m * n
-    out[G_EXECUTED] += m * k * n
-    out[G_UNIT_STEPS] += m * n * steps
-    out[G_REDUCTIONS] += reductions
-    add_moves(unit, m, k, n, reductions, out)
+@lean_kernel
+def clear(row):
+    """Set every cell to zero."""
+    for column in range(len(row)):
+        row[column] = 0
 
 
-@inner_kernel
-def stream_chunk(unit, output_bytes, m, k, n):
-    """Return how many words ws and is stream before the next k-fold.
+@lean_kernel
+def add_gemms(unit, m, k, n, total, reductions, out):
+    """Add GEMMs of which at most one dimension is a sum to ``out`` [GEMM_COLUMNS].
 
-    A column of partial sums waits in half of the output buffer until the last k-fold, while the
-    other half drains; a GEMM of one k-fold has none.
+    ``total`` and ``reductions`` are the sums of their cycles and reductions.
     """
-    streamed = m if unit.organisation == Organisation.SYSTOLIC_WS else n
-    if k <= unit.rows:
-        return streamed
-    room = output_bytes // HALF * 8 // (unit.cols * unit.accumulator_bits)
-    return min(max(room, 1), streamed)
+    results = m[EXTENT] * n[EXTENT] * k[MANY]
+    if keeps_sums(unit):
+        folds, steps = m[TILES] * k[MANY] * n[TILES], m[TILES] * k[TILES] * n[TILES]
+        out[G_ACTIVATION] += m[EXTENT] * k[EXTENT] * n[TILES]
+        out[G_WEIGHT] += m[TILES] * k[EXTENT] * n[EXTENT]
+        out[G_UNIT_STEPS] += m[EXTENT] * k[TILES] * n[EXTENT]
+    else:
+        if unit.organisation == Organisation.SYSTOLIC_WS:
+            folds, steps = m[MANY] * k[TILES] * n[TILES], m[EXTENT] * k[TILES] * n[TILES]
+            out[G_ACTIVATION] += m[EXTENT] * k[EXTENT] * n[TILES]
+            out[G_WEIGHT] += m[MANY] * k[EXTENT] * n[EXTENT]
+        else:
+            folds, steps = m[TILES] * k[TILES] * n[MANY], m[TILES] * k[TILES] * n[EXTENT]
+            out[G_ACTIVATION] += m[EXTENT] * k[EXTENT] * n[MANY]
+            out[G_WEIGHT] += m[TILES] * k[EXTENT] * n[EXTENT]
+        out[G_UNIT_STEPS] += m[EXTENT] * k[EXTENT] * n[EXTENT]
+        out[G_PARTIAL] += m[EXTENT] * k[TILES] * n[EXTENT] - results
+    activations, weights = operand_moves(unit, m, k, n)
+    out[G_FOLDS] += folds
+    out[G_STEADY] += steps
+    out[G_TOTAL] += total
+    out[G_RESULTS] += results
+    out[G_EXECUTED] += m[EXTENT] * k[EXTENT] * n[EXTENT]
+    out[G_REDUCTIONS] += reductions
+    out[G_ACTIVATION_MOVES] += activations
+    out[G_WEIGHT_MOVES] += weights
+    out[G_SUM_MOVES] += sum_moves(unit, m, k, n, reductions)
+    out[G_DRAIN_MOVES] += drain_moves(unit, m, k, n)
 
 
-@inner_kernel
-def weight_passes(unit, output_bytes, m, k, n):
-    """Return (how often an array streams the second operand, the pieces it can do so by)."""
-    if unit.organisation == Organisation.SYSTOLIC_WS:
-        chunk = stream_chunk(unit, output_bytes, m, k, n)
-        return ceil_div(m, chunk), ceil_div(n, unit.cols)
-    if unit.organisation == Organisation.SYSTOLIC_IS:
-        chunk = stream_chunk(unit, output_bytes, m, k, n)
-        return ceil_div(m, unit.cols), ceil_div(n, chunk)
-    return ceil_div(m, unit.rows), ceil_div(n, unit.cols)
+@inlined_kernel
+def grown_sums(series, sums, k, n):
+    """Return the sums of a growing dimension, k or n, with that of one more GEMM."""
+    more = k if series == Series.K else n
+    return (
+        sums[MANY] + more[MANY],
+        sums[EXTENT] + more[EXTENT],
+        sums[TILES] + more[TILES],
+        sums[SKEW] + more[SKEW],
+    )
 
 
-@inner_kernel
-def _chunked_gemm(unit, output_bytes, m, k, n, out):
-    """Add a GEMM to ``out``, cut along its streaming dimension where partial sums would not fit."""
-    if unit.organisation == Organisation.SYSTOLIC_OS or unit.organisation == Organisation.DOT:
-        _one_gemm(unit, m, k, n, out)
-        return
-    chunk = stream_chunk(unit, output_bytes, m, k, n)
-    streams_m = unit.organisation == Organisation.SYSTOLIC_WS
-    left = m if streams_m else n
-    while left > 0:
-        part = min(chunk, left)
-        _one_gemm(unit, part if streams_m else m, k, n if streams_m else part, out)
-        left -= part
+@lean_kernel
+def add_lot(unit, series, m, k, n, sums, total, reductions, out):
+    """Add GEMMs whose growing dimension has ``sums`` to ``out`` [GEMM_COLUMNS]."""
+    if series == Series.K:
+        k = sums
+    else:
+        n = sums
+    add_gemms(unit, m, k, n, total, reductions, out)
+
+
+@inlined_kernel
+def starts_a_lot(series, m, n, next_m, next_n):
+    """Whether a GEMM differs from the ones before in another dimension than the growing one.
+
+    A growing k cuts what ws and is stream into pieces as soon as it takes two folds.
+    """
+    other_n = series == Series.K and n[MANY] != next_n[MANY]
+    return m[EXTENT] != next_m[EXTENT] or m[MANY] != next_m[MANY] or other_n
+
+
+@lean_kernel
+def causal_gemm(unit, form, kind, m, k, n, out):
+    """Fill ``out`` with causal attention over full dimensions m, k and n.
+
+    It runs either as one GEMM over the full context, masked afterwards, or block by block of
+    queries with only the keys that the block's last query sees. The faster is taken.
+    """
+    clear(out)
+    series = np.int64(Series.N) if kind == Kind.ATTENTION_QK else np.int64(Series.K)
+    block = unit.rows if keeps_sums(unit) else unit.cols
+    start = ZERO
+    queries, keys, outputs = _block(unit, form, series, block, start, m, k, n)
+    while start < m[EXTENT]:
+        sums, total, reductions = (ZERO, ZERO, ZERO, ZERO), ZERO, ZERO
+        lot_m, lot_k, lot_n = queries, keys, outputs
+        pace = pace_of(unit, form, queries, keys, outputs)
+        while start < m[EXTENT] and not starts_a_lot(series, lot_m, lot_n, queries, outputs):
+            if streams(unit, series):
+                pace = pace_of(unit, form, queries, keys, outputs)
+            sums = grown_sums(series, sums, keys, outputs)
+            total += cycles_of_gemm(unit, pace, queries, keys, outputs)
+            reductions += reductions_of_gemm(pace, queries, outputs)
+            start += block
+            queries, keys, outputs = _block(unit, form, series, block, start, m, k, n)
+        add_lot(unit, series, lot_m, lot_k, lot_n, sums, total, reductions, out)
+    pace = pace_of(unit, form, m, k, n)
+    whole = cycles_of_gemm(unit, pace, m, k, n)
+    if whole <= out[G_TOTAL]:
+        clear(out)
+        add_gemms(unit, m, k, n, whole, reductions_of_gemm(pace, m, n), out)
+
+
+@inlined_kernel
+def _block(unit, form, series, block, start, m, k, n):
+    """Return the dimensions of the GEMM of queries from ``start`` on and the keys they see."""
+    queries = max(min(block, m[EXTENT] - start), 0)
+    if keeps_sums(unit):
+        first = tiled(queries, unit.rows)
+    elif unit.organisation == Organisation.SYSTOLIC_WS:
+        first = streamed(unit, form, k[EXTENT], queries)
+    else:
+        first = tiled(queries, unit.cols)
+    return grown(unit, form, series, start + queries, first, k, n)
 
 
 @kernel
-def array_gemm(unit, output_bytes, kind, causal, m, k, n, out, whole):
-    """Fill ``out`` with one instance; ``whole`` is scratch of the same size.
-
-    Causal attention runs either as one GEMM over the full context, masked afterwards, or block by
-    block of queries with only the keys that the block's last query sees. The faster is taken.
-    """
-    for column in range(GEMM_COLUMNS):
-        out[column], whole[column] = 0, 0
-    if causal == 0:
-        _chunked_gemm(unit, output_bytes, m, k, n, out)
-        return
-    _chunked_gemm(unit, output_bytes, m, k, n, whole)
-    rows_hold_queries = (
-        unit.organisation == Organisation.SYSTOLIC_OS or unit.organisation == Organisation.DOT
+def array_gemm(unit, output_bytes, tokens, length, outputs, out):
+    """Fill ``out`` [GEMM_COLUMNS] with one GEMM, tokens x length x outputs."""
+    form = form_of(unit, output_bytes)
+    m, k, n = laid_out(unit, form, tokens, length, outputs)
+    pace = pace_of(unit, form, m, k, n)
+    clear(out)
+    add_gemms(
+        unit, m, k, n, cycles_of_gemm(unit, pace, m, k, n), reductions_of_gemm(pace, m, n), out
     )
-    block = unit.rows if rows_hold_queries else unit.cols
-    start = 0
-    while start < m:
-        queries = min(block, m - start)
-        context = start + queries
-        keys = k if kind == Kind.ATTENTION_QK else context
-        outputs = context if kind == Kind.ATTENTION_QK else n
-        _chunked_gemm(unit, output_bytes, queries, keys, outputs, out)
-        start += block
-    if whole[G_TOTAL] <= out[G_TOTAL]:
-        for column in range(GEMM_COLUMNS):
-            out[column] = whole[column]
-
-
-@inner_kernel
-def pairs(op, m, k, n):
-    """Return the weight-activation pairs one instance needs, without masked ones."""
-    if op.causal == 1:
-        kept = k if op.kind == Kind.ATTENTION_QK else n
-        return m * (m + 1) // 2 * kept
-    return m * k * n

@@ -7,10 +7,20 @@ from accelsim.engine.columns import (
     BUSY_MEMORY,
     BUSY_VECTOR,
     EXPOSED_VECTOR,
+    F_COMPUTE,
+    F_ELAPSED,
+    F_TRANSFER,
+    F_WEIGHTS,
     FOLDS,
+    G_ACTIVATION_MOVES,
+    G_DRAIN_MOVES,
+    G_EXECUTED,
     G_FOLDS,
     G_STEADY,
+    G_SUM_MOVES,
     G_TOTAL,
+    G_UNIT_STEPS,
+    G_WEIGHT_MOVES,
     IDEAL,
     MEMORY,
     SPATIAL,
@@ -19,44 +29,55 @@ from accelsim.engine.columns import (
 from accelsim.engine.counts import (
     count_adds,
     count_array_ports,
+    count_clocks,
     count_dram,
-    count_idle,
     count_toggles,
     count_unit,
     count_weights,
-    mean_moves,
+    gates_rows,
+    idle_bits_of_rows,
+    operand_bits,
+    sum_bits,
 )
-from accelsim.engine.gemm import array_gemm, pairs, weight_passes
+from accelsim.engine.dimensions import (
+    EXTENT,
+    TILES,
+    ZERO,
+    cycles_of_gemm,
+    first_tiles,
+    form_of,
+    grown,
+    laid_out,
+    pace_of,
+    reductions_of_gemm,
+    streams,
+    weight_passes,
+)
+from accelsim.engine.gemm import add_lot, causal_gemm, clear, grown_sums, starts_a_lot
+from accelsim.engine.registers import drain_moves, operand_moves, sum_moves
 from accelsim.engine.transfers import (
     activation_bits,
-    bursts,
     bytes_of,
+    carried,
     ceil_div,
     dram_of_gemm,
-    first_tile,
-    layer_instances,
-    overlapped,
+    joined,
+    nothing_carried,
     prefetchable,
+    share_of,
     spilled,
     stored_of_instance,
+    sum_of_ceils,
 )
 from accelsim.hardware.actions import SHARED, UNIT_ACTIONS, SharedAction, UnitAction
 from accelsim.hardware.design import Organisation
-from accelsim.kernels import inner_kernel
+from accelsim.kernels import inlined_kernel, lean_kernel
 from accelsim.trace import Kind, Series
 
 VECTOR_ACCUMULATE_SLOTS = 2  # a multiply-add is two primitives
 
 
-@inner_kernel
-def shape_of(op, member):
-    """Return m, k, n of an instance in pass ``member`` of a growing context."""
-    k = op.k + (op.series_step * member if op.series == Series.K else 0)
-    n = op.n + (op.series_step * member if op.series == Series.N else 0)
-    return op.m, k, n
-
-
-@inner_kernel
+@inlined_kernel
 def _spilled_activations(op, machine, per_layer, m, k, n):
     """Return bytes of an instance's input and output that live in DRAM.
 
@@ -74,86 +95,170 @@ def _spilled_activations(op, machine, per_layer, m, k, n):
     return inputs, outputs
 
 
-@inner_kernel
-def matrix_on_array(
-    op, unit, machine, role, layers, passes, kept, totals, lead, cycles, counts, gemm, whole, moves
-):
-    """Evaluate a matrix product on an array; return the lead it leaves to the next operator."""
-    group = layer_instances(op, layers, passes)
-    groups = op.repeat // group
-    parallel = unit.rows * unit.cols * unit.lanes
-    left = 0
-    moves[0], moves[1] = 0.0, 0.0
-    for member in range(op.series_count):
-        m, k, n = shape_of(op, member)
-        array_gemm(unit, machine.output_stream, op.kind, op.causal, m, k, n, gemm, whole)
-        stored = stored_of_instance(op, machine, kept, totals, layers, passes, k, n)
-        inputs, outputs = _spilled_activations(op, machine, group, m, k, n)
-        times, pieces = weight_passes(unit, machine.output_stream, m, k, n)
-        weights, inputs = dram_of_gemm(op, machine, stored, inputs, times, pieces)
-        moved = bursts(weights + inputs, machine.burst) + bursts(outputs, machine.burst)
-        total, transfer, left = overlapped(
-            gemm[G_TOTAL] * group,
-            moved * group,
-            first_tile(unit, stored, k, n),
-            prefetchable(op, machine, stored),
-            lead,
-            machine,
-        )
-        ideal = ceil_div(pairs(op, m, k, n), parallel)
-        cycles[IDEAL] += ideal * op.repeat
-        cycles[SPATIAL] += (gemm[G_STEADY] - ideal) * op.repeat
-        cycles[TEMPORAL] += (gemm[G_TOTAL] - gemm[G_STEADY]) * op.repeat
-        cycles[MEMORY] += total * groups - gemm[G_TOTAL] * op.repeat
-        cycles[BUSY_COMPUTE] += gemm[G_TOTAL] * op.repeat
-        cycles[BUSY_MEMORY] += transfer * groups
-        cycles[FOLDS] += gemm[G_FOLDS] * op.repeat
-        working = count_unit(op, unit, role, gemm, op.repeat, counts)
-        busy = gemm[G_TOTAL]
-        count_idle(unit, total * groups, busy, op.repeat, m, working, role, counts)
-        mean_moves(op, gemm, m, k, n, 1.0 / op.series_count, moves)
-        count_array_ports(op, unit, machine, role, gemm, weights, op.repeat, counts)
-        count_dram(machine, weights, inputs, outputs, op.repeat, counts)
-        counts[SHARED + SharedAction.INSTRUCTION] += gemm[G_FOLDS] * op.repeat
-        counts[SHARED + SharedAction.CONTROL_CYCLE] += gemm[G_TOTAL] * op.repeat
+@inlined_kernel
+def _pairs(op, m, k, n):
+    """Return the weight-activation pairs one instance needs, without masked ones."""
+    if op.causal == 1:
+        kept = k if op.kind == Kind.ATTENTION_QK else n
+        return m * (m + 1) // 2 * kept
+    return m * k * n
+
+
+@lean_kernel
+def _pairs_in_series(op):
+    """Return the pairs of the first member's instance, and by how many each next one has more."""
+    first = _pairs(op, op.m, op.k, op.n)
+    if op.series == Series.K:
+        return first, op.m * op.series_step * op.n
+    return first, op.m * op.k * op.series_step
+
+
+@lean_kernel
+def matrix_on_array(op, unit, machine, role, kept, totals, lead, cycles, counts, gemm):
+    """Evaluate a matrix product on an array; return its cycles and the lead it leaves."""
+    if op.causal == 1:
+        flow, idle, moves, left = _causal(op, unit, machine, kept, totals, lead, gemm)
+    else:
+        flow, idle, moves, left = _series(op, unit, machine, kept, totals, lead, gemm)
+    scale, groups = op.repeat, op.repeat // op.group
+    elapsed = flow[F_ELAPSED] * groups
+    first, step = _pairs_in_series(op)
+    ideal = sum_of_ceils(first, step, op.series_count, unit.rows * unit.cols * unit.lanes)
+    cycles[IDEAL] += ideal * scale
+    cycles[SPATIAL] += (gemm[G_STEADY] - ideal) * scale
+    cycles[TEMPORAL] += (gemm[G_TOTAL] - gemm[G_STEADY]) * scale
+    cycles[MEMORY] += elapsed - gemm[G_TOTAL] * scale
+    cycles[BUSY_COMPUTE] += gemm[G_TOTAL] * scale
+    cycles[BUSY_MEMORY] += flow[F_TRANSFER] * groups
+    cycles[FOLDS] += gemm[G_FOLDS] * scale
+    count_unit(op, unit, role, gemm, scale, counts)
+    count_clocks(unit, gemm, elapsed, idle, scale, role, counts)
+    count_array_ports(op, unit, machine, role, gemm, flow[F_WEIGHTS], scale, counts)
+    count_dram(flow, scale, counts)
+    counts[SHARED + SharedAction.INSTRUCTION] += gemm[G_FOLDS] * scale
+    counts[SHARED + SharedAction.CONTROL_CYCLE] += gemm[G_TOTAL] * scale
     if unit.skips_zero == 1 and unit.organisation != Organisation.DOT:
         additions = op.weight_nonzero * op.m
         count_adds(unit, additions, role * UNIT_ACTIONS, counts)
         counts[role * UNIT_ACTIONS + UnitAction.PRODUCT_TERNARY] += additions
     count_toggles(op, unit, role, moves, counts)
-    return left
+    return elapsed, left
 
 
-@inner_kernel
-def matrix_on_vector(op, unit, machine, role, layers, passes, kept, totals, lead, cycles, counts):
-    """Evaluate a matrix product on the vector unit; return the lead it leaves.
+@lean_kernel
+def _series(op, unit, machine, kept, totals, lead, gemm):
+    """Fill ``gemm`` with one instance of each member of a growing context.
+
+    Memory, the idle bits of rows and mean moves are no sums of products and go member by member;
+    everything else is added at once, by lots that differ in the growing dimension only.
+
+    Returns:
+        The flow, idle bits of gated rows, the mean moves of both operands, and the lead left.
+    """
+    form = form_of(unit, machine.output_stream)
+    start = op.k if op.series == Series.K else op.n
+    m, k, n = laid_out(unit, form, op.m, op.k, op.n)
+    flow, idle, left, member = nothing_carried(), 0, 0, 0
+    activations, weights, share = 0.0, 0.0, 1.0 / op.series_count
+    clear(gemm)
+    while member < op.series_count:
+        sums, total, reductions = (ZERO, ZERO, ZERO, ZERO), ZERO, ZERO
+        lot_m, lot_k, lot_n = m, k, n
+        pace = pace_of(unit, form, m, k, n)
+        while member < op.series_count and not starts_a_lot(op.series, lot_m, lot_n, m, n):
+            if streams(unit, op.series):
+                pace = pace_of(unit, form, m, k, n)
+            compute, added = cycles_of_gemm(unit, pace, m, k, n), reductions_of_gemm(pace, m, n)
+            moved, left = _moved(op, unit, machine, kept, totals, compute, lead, m, k, n)
+            flow = joined(flow, moved)
+            a, w = operand_moves(unit, m, k, n)
+            activations += share * (a / (m[EXTENT] * k[EXTENT]))
+            weights += share * (w / (k[EXTENT] * n[EXTENT]))
+            if gates_rows(unit):
+                idle += idle_bits_of_rows(unit, op.m, compute, clocked_bits(unit, m, k, n, added))
+            sums = grown_sums(op.series, sums, k, n)
+            total += compute
+            reductions += added
+            member += 1
+            m, k, n = grown(unit, form, op.series, start + op.series_step * member, m, k, n)
+        add_lot(unit, op.series, lot_m, lot_k, lot_n, sums, total, reductions, gemm)
+    return flow, idle, (activations, weights), left
+
+
+@lean_kernel
+def _causal(op, unit, machine, kept, totals, lead, gemm):
+    """Fill ``gemm`` with one instance of causal attention; return what ``_series`` does.
+
+    Masked probabilities are no operands: only as many count in the mean moves as were streamed.
+    """
+    form = form_of(unit, machine.output_stream)
+    m, k, n = laid_out(unit, form, op.m, op.k, op.n)
+    causal_gemm(unit, form, op.kind, m, k, n, gemm)
+    flow, left = _moved(op, unit, machine, kept, totals, gemm[G_TOTAL], lead, m, k, n)
+    streamed = op.m * op.k if op.kind == Kind.ATTENTION_QK else gemm[G_EXECUTED] // op.n
+    activations, weights = gemm[G_ACTIVATION_MOVES], gemm[G_WEIGHT_MOVES]
+    idle = 0
+    if gates_rows(unit):
+        working = sum_bits(unit, gemm[G_SUM_MOVES], gemm[G_EXECUTED], gemm[G_UNIT_STEPS])
+        working += operand_bits(unit, activations, weights)
+        working += gemm[G_DRAIN_MOVES] * unit.accumulator_bits
+        idle = idle_bits_of_rows(unit, op.m, gemm[G_TOTAL], working)
+    return flow, idle, (activations / streamed, weights / (op.k * op.n)), left
+
+
+@inlined_kernel
+def clocked_bits(unit, m, k, n, reductions):
+    """Return the bits clocked into the registers of os and dot by words of one GEMM."""
+    executed, unit_steps = m[EXTENT] * k[EXTENT] * n[EXTENT], m[EXTENT] * k[TILES] * n[EXTENT]
+    activations, weights = operand_moves(unit, m, k, n)
+    bits = sum_bits(unit, sum_moves(unit, m, k, n, reductions), executed, unit_steps)
+    drain = drain_moves(unit, m, k, n) * unit.accumulator_bits
+    return bits + operand_bits(unit, activations, weights) + drain
+
+
+@inlined_kernel
+def _moved(op, unit, machine, kept, totals, compute, lead, m, k, n):
+    """Return what an instance of ``compute`` cycles transfers, and the lead it leaves."""
+    stored = stored_of_instance(op, machine, kept, totals, k[EXTENT], n[EXTENT])
+    inputs, outputs = _spilled_activations(op, machine, op.group, m[EXTENT], k[EXTENT], n[EXTENT])
+    times, pieces = weight_passes(unit, m, k, n)
+    weights, inputs = dram_of_gemm(op, machine, stored, inputs, times, pieces)
+    first = share_of(stored, first_tiles(unit, m, k, n))
+    early = prefetchable(op, machine, stored)
+    return carried(op, machine, compute, weights, inputs, outputs, first, early, lead)
+
+
+@lean_kernel
+def matrix_on_vector(op, unit, machine, role, kept, totals, lead, cycles, counts):
+    """Evaluate a matrix product on the vector unit; return its cycles and the lead it leaves.
 
     A multiply-add is two lane primitives and reads its second operand from SRAM.
     """
-    group = layer_instances(op, layers, passes)
-    groups, scale = op.repeat // group, op.repeat
-    left = 0
+    left, needed, inputs_read, results, flow = 0, 0, 0, 0, nothing_carried()
     for member in range(op.series_count):
-        m, k, n = shape_of(op, member)
-        needed = pairs(op, m, k, n)
-        busy = ceil_div(needed * VECTOR_ACCUMULATE_SLOTS, machine.vector_lanes)
+        k = op.k + (op.series_step * member if op.series == Series.K else 0)
+        n = op.n + (op.series_step * member if op.series == Series.N else 0)
+        pairs = _pairs(op, op.m, k, n)
+        busy = ceil_div(pairs * VECTOR_ACCUMULATE_SLOTS, machine.vector_lanes)
         busy += machine.vector_latency
-        weights = stored_of_instance(op, machine, kept, totals, layers, passes, k, n)
-        inputs, outputs = _spilled_activations(op, machine, group, m, k, n)
-        moved = bursts(weights + inputs, machine.burst) + bursts(outputs, machine.burst)
-        early = prefetchable(op, machine, weights)
-        first = ceil_div(weights, n)
-        total, transfer, left = overlapped(busy * group, moved * group, first, early, lead, machine)
-        cycles[MEMORY] += total * groups - busy * scale
-        cycles[EXPOSED_VECTOR] += busy * scale
-        cycles[BUSY_VECTOR] += busy * scale
-        cycles[BUSY_MEMORY] += transfer * groups
-        counts[role * UNIT_ACTIONS + UnitAction.VECTOR_MAC] += needed * scale
-        inputs_read = m * k * activation_bits(op, machine)
-        counts[SHARED + SharedAction.ACTIVATION_READ] += inputs_read * scale
-        written = m * n * machine.activation_bits
-        counts[SHARED + SharedAction.ACTIVATION_WRITE] += written * scale
-        count_weights(op, unit, machine, role, needed, weights, scale, counts)
-        count_dram(machine, weights, inputs, outputs, scale, counts)
-        counts[SHARED + SharedAction.INSTRUCTION] += scale
-    return left
+        weights = stored_of_instance(op, machine, kept, totals, k, n)
+        inputs, outputs = _spilled_activations(op, machine, op.group, op.m, k, n)
+        first, early = ceil_div(weights, n), prefetchable(op, machine, weights)
+        moved, left = carried(op, machine, busy, weights, inputs, outputs, first, early, lead)
+        flow = joined(flow, moved)
+        needed += pairs
+        inputs_read += op.m * k
+        results += op.m * n
+    scale, elapsed = op.repeat, flow[F_ELAPSED] * (op.repeat // op.group)
+    cycles[MEMORY] += elapsed - flow[F_COMPUTE] * scale
+    cycles[EXPOSED_VECTOR] += flow[F_COMPUTE] * scale
+    cycles[BUSY_VECTOR] += flow[F_COMPUTE] * scale
+    cycles[BUSY_MEMORY] += flow[F_TRANSFER] * (op.repeat // op.group)
+    counts[role * UNIT_ACTIONS + UnitAction.VECTOR_MAC] += needed * scale
+    read, written = activation_bits(op, machine), machine.activation_bits
+    counts[SHARED + SharedAction.ACTIVATION_READ] += inputs_read * read * scale
+    counts[SHARED + SharedAction.ACTIVATION_WRITE] += results * written * scale
+    count_weights(op, unit, machine, role, needed, flow[F_WEIGHTS], scale, counts)
+    count_dram(flow, scale, counts)
+    counts[SHARED + SharedAction.INSTRUCTION] += op.series_count * scale
+    return elapsed, left

@@ -1,68 +1,68 @@
-"""How many words the registers of an array take in one GEMM: what the clock is spent on.
+"""How many words the registers of an array take in GEMMs: what the clock is spent on.
 
 The registers are those of docs/timing.md. Only words that belong to the GEMM count: an operand at a
-PE in use, a partial sum on its way down, a finished sum on its way out.
+PE in use, a partial sum on its way down, a finished sum on its way out. Arguments m, k and n are
+dimensions (`accelsim/engine/dimensions.py`), at most one of them a sum over GEMMs.
 """
 
 from __future__ import annotations
 
-from accelsim.engine.columns import (
-    G_ACTIVATION_MOVES,
-    G_DRAIN_MOVES,
-    G_SUM_MOVES,
-    G_WEIGHT_MOVES,
-)
-from accelsim.engine.transfers import ceil_div
+from accelsim.engine.dimensions import EXTENT, MANY, SKEW, TILES
 from accelsim.hardware.design import Organisation
-from accelsim.kernels import inner_kernel
+from accelsim.kernels import inlined_kernel
 
 
-@inner_kernel
-def places(extent, size):
-    """Return the sum of positions i mod ``size`` over i < ``extent``: skew registers passed."""
-    whole, rest = extent // size, extent % size
-    return whole * (size * (size - 1) // 2) + rest * (rest - 1) // 2
-
-
-@inner_kernel
-def _held_moves(unit, k):
-    """Return the words that registers of one column take while k held operands are loaded."""
-    skew = places(k, unit.rows)
-    if unit.overlap == 0:
-        return skew + k  # the chain is the operand registers themselves
-    if unit.latency == 1:
-        return skew + 2 * k  # a shadow chain, then the swap
-    return (unit.latency - 1) * skew + k
-
-
-@inner_kernel
-def add_moves(unit, m, k, n, reductions, out):
-    """Add the register moves of one GEMM to ``out`` [GEMM_COLUMNS]."""
-    rows, cols, latency = unit.rows, unit.cols, unit.latency
+@inlined_kernel
+def operand_moves(unit, m, k, n):
+    """Return the words that registers of activations and of second operands take."""
     if unit.organisation == Organisation.DOT:
-        activations, weights = m * k * ceil_div(n, cols), k * n * ceil_div(m, rows)
-        sums = (m * n * ceil_div(k, unit.lanes) + reductions) * latency
-        drain = n * (m * (rows - 1 + unit.overlap) - places(m, rows))
-    elif unit.organisation == Organisation.SYSTOLIC_OS:
-        activations = k * (m * n + ceil_div(n, cols) * places(m, rows))
-        weights = k * (m * n + ceil_div(m, rows) * places(n, cols))
-        sums = (m * k * n + reductions) * latency
-        drain = n * (m * (rows - 1 + unit.overlap) - places(m, rows))
-        drain += m * (n * (cols - 1) - places(n, cols))
+        return m[EXTENT] * k[EXTENT] * n[TILES], m[TILES] * k[EXTENT] * n[EXTENT]
+    if unit.organisation == Organisation.SYSTOLIC_OS:
+        outputs = m[EXTENT] * n[EXTENT]
+        activations = k[EXTENT] * (outputs + m[SKEW] * n[TILES])
+        return activations, k[EXTENT] * (outputs + m[TILES] * n[SKEW])
+    if unit.organisation == Organisation.SYSTOLIC_WS:
+        return _streaming_moves(unit, m, k, n), _held_moves(unit, m, k, n)
+    return _held_moves(unit, n, k, m), _streaming_moves(unit, n, k, m)
+
+
+@inlined_kernel
+def _streaming_moves(unit, stream, k, across):
+    """Return the words that registers of the streamed operand take, skew included."""
+    skew = unit.latency * k[SKEW] * across[TILES]
+    return stream[EXTENT] * (k[EXTENT] * across[EXTENT] + skew)
+
+
+@inlined_kernel
+def _held_moves(unit, stream, k, across):
+    """Return the words that registers take while held operands are loaded."""
+    if unit.overlap == 0:
+        column = k[SKEW] + k[EXTENT]  # the chain is the operand registers themselves
+    elif unit.latency == 1:
+        column = k[SKEW] + 2 * k[EXTENT]  # a shadow chain, then the swap
     else:
-        streamed, across = m, n
-        if unit.organisation == Organisation.SYSTOLIC_IS:
-            streamed, across = n, m
-        skew = latency * places(k, rows) * ceil_div(across, cols)
-        streaming = streamed * (k * across + skew)
-        held = across * _held_moves(unit, k) + k * places(across, cols)
-        activations, weights = streaming, held
-        if unit.organisation == Organisation.SYSTOLIC_IS:
-            activations, weights = held, streaming
-        k_folds = ceil_div(k, rows)
-        sums = m * n * k_folds * (rows + 1) * latency
-        drain = streamed * k_folds * (across * (cols - 1) - places(across, cols))
-    out[G_ACTIVATION_MOVES] += activations
-    out[G_WEIGHT_MOVES] += weights
-    out[G_SUM_MOVES] += sums
-    out[G_DRAIN_MOVES] += drain
+        column = (unit.latency - 1) * k[SKEW] + k[EXTENT]
+    return stream[MANY] * (across[EXTENT] * column + k[EXTENT] * across[SKEW])
+
+
+@inlined_kernel
+def sum_moves(unit, m, k, n, reductions):
+    """Return the words that registers of running and partial sums take."""
+    if unit.organisation == Organisation.DOT:
+        return (m[EXTENT] * k[TILES] * n[EXTENT] + reductions) * unit.latency
+    if unit.organisation == Organisation.SYSTOLIC_OS:
+        return (m[EXTENT] * k[EXTENT] * n[EXTENT] + reductions) * unit.latency
+    return m[EXTENT] * k[TILES] * n[EXTENT] * (unit.rows + 1) * unit.latency
+
+
+@inlined_kernel
+def drain_moves(unit, m, k, n):
+    """Return the words that registers of finished sums take on their way out."""
+    if unit.organisation == Organisation.DOT or unit.organisation == Organisation.SYSTOLIC_OS:
+        down = n[EXTENT] * (m[EXTENT] * (unit.rows - 1 + unit.overlap) - m[SKEW])
+        if unit.organisation == Organisation.DOT:
+            return k[MANY] * down
+        return k[MANY] * (down + m[EXTENT] * (n[EXTENT] * (unit.cols - 1) - n[SKEW]))
+    if unit.organisation == Organisation.SYSTOLIC_WS:
+        return m[EXTENT] * k[TILES] * (n[EXTENT] * (unit.cols - 1) - n[SKEW])
+    return n[EXTENT] * k[TILES] * (m[EXTENT] * (unit.cols - 1) - m[SKEW])

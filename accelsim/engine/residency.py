@@ -6,13 +6,13 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.formats import row_numerator
-from accelsim.hardware.design import Decoder, Designs, Resident
+from accelsim.hardware.design import Decoder, Designs, Family, Resident
 from accelsim.trace import Phase, Stationary, Trace
 
 Integers = npt.NDArray[np.int64]
 
 
-def class_bytes(trace: Trace, designs: Designs) -> Integers:
+def class_bytes(trace: Trace, designs: Designs | Family) -> Integers:
     """Return the stored bytes of every Resident class, int64 [D, classes]."""
     footprint, machines = trace.footprint, designs.machines
     columns = [np.empty(0, dtype=np.int64)] * len(Resident)
@@ -23,10 +23,15 @@ def class_bytes(trace: Trace, designs: Designs) -> Integers:
     return np.stack(columns, axis=1)
 
 
-def weight_bytes(trace: Trace, designs: Designs) -> Integers:
+def passes_of(trace: Trace) -> Integers:
+    """Return the passes of each phase, at least 1 each, int64 [2]."""
+    return np.array([1, max(trace.workload.decode, 1)], dtype=np.int64)
+
+
+def weight_bytes(trace: Trace, designs: Designs | Family) -> Integers:
     """Return the bytes of all packed weights of a network, int64 [D]."""
     machines = designs.machines
-    result = np.zeros(len(designs), dtype=np.int64)
+    result = np.zeros(len(designs.machines), dtype=np.int64)
     denominator = machines["packing_denominator"]
     for row in packed_rows(trace):
         numerator = row_numerator(
@@ -54,7 +59,7 @@ def packed_rows(trace: Trace) -> npt.NDArray[np.void]:
     return first
 
 
-def kept_bytes(totals: Integers, designs: Designs) -> Integers:
+def kept_bytes(totals: Integers, designs: Designs | Family) -> Integers:
     """Return how many bytes of each class need not come from DRAM again, int64 [D, classes].
 
     In the order that the design states; the cache stays in the activation buffer, everything else

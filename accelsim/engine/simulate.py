@@ -31,7 +31,7 @@ from accelsim.engine.evaluate import evaluate_all
 from accelsim.engine.excerpt import timeline
 from accelsim.engine.feasible import sum_bits
 from accelsim.engine.invariants import check_evaluation, check_result
-from accelsim.engine.residency import class_bytes, kept_bytes
+from accelsim.engine.residency import class_bytes, kept_bytes, passes_of
 from accelsim.hardware.design import ARRAY, MAC, Designs, Family, unit_pe
 from accelsim.hardware.technology import Technology
 from accelsim.hardware.vector import recipe_table
@@ -71,13 +71,12 @@ def evaluate(trace: Trace, designs: Designs) -> Evaluation:
     """Map and count a whole workload on all designs."""
     totals = class_bytes(trace, designs)
     kept = kept_bytes(totals, designs)
-    passes = np.array([1, max(trace.workload.decode, 1)], dtype=np.int64)
     cycles, counts = evaluate_all(
         trace.operators,
         designs.units,
         designs.machines,
         trace.layers,
-        passes,
+        passes_of(trace),
         kept,
         totals,
         recipe_table(),
@@ -132,7 +131,7 @@ def _result(
         inside = trace.operators["phase"] == phase
         total = counts[inside].sum(axis=0)[np.newaxis]
         energy = price_counts(bill, total)
-        bills += charges(bill, energy, total, phase, 0)
+        bills += charges(bill, total, phase, 0)
         phases.append(_phase(trace, phase, cycles[inside], energy))
     return Result(
         design=config.name,

@@ -121,17 +121,14 @@ def _counts(trace: Trace, designs: Designs, evaluation: Evaluation) -> dict[str,
     """Return counts that an architect checks by hand; SRAM accesses in elements."""
     counts, op = evaluation.counts[0, 0], trace.operators[0]
     unit = {a.name.lower(): int(counts[counter(Role.LINEAR, a)]) for a in UnitAction}
-    gemm, scratch = np.zeros((2, GEMM_COLUMNS), dtype=np.int64)
+    gemm = np.zeros(GEMM_COLUMNS, dtype=np.int64)
     array_gemm(  # type: ignore[no-untyped-call]
         designs.units[0, ARRAY],
         int(designs.machines[0]["output_stream"]),
-        int(op["kind"]),
-        0,
         int(op["m"]),
         int(op["k"]),
         int(op["n"]),
         gemm,
-        scratch,
     )
     return {
         "steps": int(steps(trace.operators)[0]),

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from accelsim.errors import UserError
 from accelsim.hardware.design import Organisation
-from accelsim.kernels import kernel
+from accelsim.kernels import inlined_kernel, kernel
 
 LARGEST_DIMENSION = 1 << 20
 LARGEST_COUNT = 1 << 62
@@ -39,36 +39,30 @@ def tree_levels(lanes: int) -> int:
 
 
 @kernel
-def feedback_busy_cycles(steps: int, latency: int, interval: int, interleave: bool) -> int:
-    """Return for how many cycles a tile occupies an adder that feeds back into itself.
-
-    Plain, each step waits for the sum before it. Interleaved, ceil(latency / interval) partial sums
-    take turns and are then added up one after the other, ``latency`` cycles each; the control
-    interleaves only where that ends sooner. The tile's sum is visible ``latency - interval`` cycles
-    after the busy cycles end.
+def accumulators(latency: int, interval: int, interleave: bool) -> int:
+    """Return how many partial sums a PE that feeds back into its adder has room for.
 
     Args:
-        steps: Accumulate steps of one tile, >= 1.
         latency: Cycles from operands to visible sum, >= 1.
         interval: Least cycles between two operations of one adder, >= 1.
         interleave: Whether the PE keeps several partial sums.
     """
-    plain = (steps - 1) * max(latency, interval) + interval
-    sums = partial_sums(steps, latency, interval, interleave)
-    return plain if sums == 1 else steps * interval + (sums - 1) * latency
+    return _ceil_div(latency, interval) if interleave else 1
 
 
-@kernel
-def partial_sums(steps: int, latency: int, interval: int, interleave: bool) -> int:
-    """Return how many partial sums take turns; 1 where waiting for the sum ends no later.
+@inlined_kernel
+def feedback(steps: int, latency: int, interval: int, places: int) -> tuple[int, int]:
+    """Return (busy, sums): cycles in which a tile occupies its adder, and partial sums in turns.
 
-    Arguments as in ``feedback_busy_cycles``.
+    Plain, each step waits for the sum before it. Interleaved, up to ``places`` (``accumulators``)
+    partial sums take turns and are then added up one after the other, ``latency`` cycles each; the
+    control interleaves only where that ends sooner. The tile's sum is visible
+    ``latency - interval`` cycles after the busy cycles end.
     """
-    if not interleave:
-        return 1
     plain = (steps - 1) * max(latency, interval) + interval
-    sums = min(_ceil_div(latency, interval), steps)
-    return sums if steps * interval + (sums - 1) * latency < plain else 1
+    sums = min(places, steps)
+    interleaved = steps * interval + (sums - 1) * latency
+    return (interleaved, sums) if sums > 1 and interleaved < plain else (plain, 1)
 
 
 @kernel
@@ -124,34 +118,59 @@ def gemm_cycles(
         total = steady + fill_drain + dependency.
     """
     folds, steps = _folds_and_steps(organisation, rows, cols, lanes, m, k, n)
-    if organisation == Organisation.SYSTOLIC_WS or organisation == Organisation.SYSTOLIC_IS:
-        busy = steps * interval
-        turnaround = latency + 1
-        fixed = (rows + 1) * latency + cols
-        # With overlap and L > 1 the weights travel in step with the first streamed word.
-        if latency == 1 or not overlap:
-            fixed += rows
-    else:
-        busy = feedback_busy_cycles(steps, latency, interval, interleave)
-        turnaround = 1
-        if organisation == Organisation.DOT:
-            fixed = rows + tree_levels(lanes) + latency + 1
-        else:
-            fixed = 2 * rows + cols + latency - 2
-    # First operand read to last write of one fold; then from one fold's start to the next one's.
+    fixed = fixed_cycles(organisation, rows, cols, lanes, latency, overlap)
+    places = accumulators(latency, interval, interleave)
+    stride, fold, _ = fold_pace(
+        organisation, rows, latency, interval, overlap, places, fixed, steps
+    )
     # The "unhindered" pair is the same array issuing a step every cycle.
-    fold = busy - interval + 1 + fixed
     unhindered_fold = steps + fixed
-    if overlap:
-        stride = max(busy, rows, turnaround)
-        unhindered_stride = max(steps, rows)
-    else:
-        stride = max(busy, fold)
-        unhindered_stride = unhindered_fold
+    unhindered_stride = max(steps, rows) if overlap else unhindered_fold
     total = (folds - 1) * stride + fold
     unhindered = (folds - 1) * unhindered_stride + unhindered_fold
     steady = folds * steps
     return folds, steady, unhindered - steady, total - unhindered, total
+
+
+@kernel
+def fixed_cycles(
+    organisation: int, rows: int, cols: int, lanes: int, latency: int, overlap: bool
+) -> int:
+    """Return what a fold takes beyond the span of its steps; arguments as in ``gemm_cycles``."""
+    if organisation == Organisation.DOT:
+        return rows + tree_levels(lanes) + latency + 1
+    if organisation == Organisation.SYSTOLIC_OS:
+        return 2 * rows + cols + latency - 2
+    # With overlap and L > 1 the weights travel in step with the first streamed word.
+    load = rows if latency == 1 or not overlap else 0
+    return (rows + 1) * latency + cols + load
+
+
+@inlined_kernel
+def fold_pace(
+    organisation: int,
+    rows: int,
+    latency: int,
+    interval: int,
+    overlap: bool,
+    places: int,
+    fixed: int,
+    steps: int,
+) -> tuple[int, int, int]:
+    """Return (stride, fold, sums) of folds that stream ``steps`` steps each.
+
+    ``places`` are the ``accumulators``, ``fixed`` the ``fixed_cycles`` of the array, the other
+    arguments as in ``gemm_cycles``. ``stride`` lies between the first operand reads of two folds,
+    ``fold`` is from one's first read to its own last write, ``sums`` as in ``feedback``.
+    """
+    if organisation == Organisation.SYSTOLIC_WS or organisation == Organisation.SYSTOLIC_IS:
+        busy, sums, turnaround = steps * interval, 1, latency + 1
+    else:
+        busy, sums = feedback(steps, latency, interval, places)
+        turnaround = 1
+    fold = busy - interval + 1 + fixed
+    stride = max(busy, rows, turnaround) if overlap else max(busy, fold)
+    return stride, fold, sums
 
 
 @kernel

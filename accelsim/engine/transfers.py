@@ -4,38 +4,68 @@ from __future__ import annotations
 
 import numpy as np
 
-from accelsim.hardware.design import Decoder, Organisation, Resident
-from accelsim.kernels import inner_kernel
-from accelsim.trace import Phase, Series, Stationary
+from accelsim.engine.columns import (
+    F_COMPUTE,
+    F_ELAPSED,
+    F_INPUTS,
+    F_OUTPUTS,
+    F_READ,
+    F_TRANSFER,
+    F_WEIGHTS,
+    F_WRITTEN,
+)
+from accelsim.hardware.design import Decoder, Resident
+from accelsim.kernels import inlined_kernel, lean_kernel
+from accelsim.trace import Phase, Stationary
 
 HALF = 2  # double buffering: one half fills while the other is read
 
 
-@inner_kernel
+@inlined_kernel
 def ceil_div(dividend: int, divisor: int) -> int:
     """Return the quotient rounded up; both at least 0, divisor at least 1."""
     return (dividend + divisor - 1) // divisor
 
 
-@inner_kernel
+@lean_kernel
+def sum_of_ceils(first: int, step: int, count: int, divisor: int) -> int:
+    """Return the sum of ceil((first + i * step) / divisor) over i < count, all at least 0.
+
+    Exact in logarithmic time: lattice points below a line, counted as in Euclid's algorithm by
+    exchanging the axes (Graham, Knuth, Patashnik, Concrete Mathematics, section 3.5).
+    """
+    total, offset = 0, first + divisor - 1
+    while True:
+        total += count * (count - 1) // 2 * (step // divisor) + count * (offset // divisor)
+        step, offset = step % divisor, offset % divisor
+        top = step * count + offset
+        if top < divisor:
+            return total
+        count, offset = top // divisor, top % divisor
+        step, divisor = divisor, step
+
+
+@inlined_kernel
 def bytes_of(elements: int, bits: int) -> int:
     """Return whole bytes that hold ``elements`` of ``bits``."""
     return (elements * bits + 7) // 8
 
 
-@inner_kernel
+@inlined_kernel
 def bursts(count: int, burst: int) -> int:
     """Return ``count`` bytes in whole bursts."""
+    if burst & (burst - 1) == 0:  # a power of two needs no division
+        return (count + burst - 1) & -burst
     return ceil_div(count, burst) * burst
 
 
-@inner_kernel
+@inlined_kernel
 def is_packed(op):
     """Whether the second operand lies in the design's packing of weights."""
     return op.stationary == Stationary.TERNARY or op.stationary == Stationary.DENSE
 
 
-@inner_kernel
+@inlined_kernel
 def row_numerator(machine, k):
     """Return the bits of ``k`` packed weights of one output times the packing's denominator.
 
@@ -49,7 +79,7 @@ def row_numerator(machine, k):
     return whole * machine.packing_numerator + rest_bits
 
 
-@inner_kernel
+@inlined_kernel
 def stationary_bits(op, machine):
     """Return numerator and denominator of the bits an element of a second operand takes.
 
@@ -66,17 +96,17 @@ def stationary_bits(op, machine):
     return machine.norm_bits, 1
 
 
-@inner_kernel
+@inlined_kernel
 def stored_bytes(op, machine, k, n):
     """Return the bytes of a whole second operand [n, k] in DRAM."""
     if is_packed(op):
         bits = ceil_div(n * row_numerator(machine, k), machine.packing_denominator)
         return bytes_of(1, bits + machine.packing_tensor_bits)
-    numerator, denominator = stationary_bits(op, machine)
-    return ceil_div(k * n * numerator, 8 * denominator)
+    bits, _ = stationary_bits(op, machine)
+    return bytes_of(k * n, bits)
 
 
-@inner_kernel
+@inlined_kernel
 def _resident_class(stationary):
     if stationary == Stationary.HEAD:
         return Resident.HEAD
@@ -87,13 +117,13 @@ def _resident_class(stationary):
     return Resident.WEIGHTS
 
 
-@inner_kernel
+@inlined_kernel
 def activation_bits(op, machine):
     """Return the bits of a moving operand as it is stored: int8 codes, else the stored format."""
     return 8 if op.activation_bits == 8 else machine.activation_bits
 
 
-@inner_kernel
+@inlined_kernel
 def sram_bytes(op, machine, stored):
     """Return what ``stored`` DRAM bytes take in SRAM: more where they are unpacked on arrival."""
     if is_packed(op) and machine.decoder == Decoder.DRAM:
@@ -102,38 +132,37 @@ def sram_bytes(op, machine, stored):
     return stored
 
 
-@inner_kernel
+@inlined_kernel
 def fetched(op, stored, kept, group, totals):
     """Return bytes of ``stored`` that come from DRAM.
 
     In prefill SRAM is cold: only the cache, which prefill itself computes, can be there.
     """
     cold = op.phase == Phase.PREFILL and group != Resident.CACHE
-    if cold or totals[group] == 0:
+    if cold or kept[group] == 0:
         return stored
     return stored - stored * kept[group] // totals[group]
 
 
-@inner_kernel
-def layer_instances(op, layers, passes):
-    """Return how many instances make up one layer's tensor in one pass (heads, sequences)."""
-    per_pass = op.repeat if op.series != Series.NONE else op.repeat // passes
-    return max(per_pass // layers if op.in_layer == 1 else per_pass, 1)
-
-
-@inner_kernel
+@inlined_kernel
 def spilled(machine, layer_bytes):
     """Whether a tensor of a layer is too large for the streaming part of the activation SRAM."""
     return layer_bytes > machine.activation_stream
 
 
-@inner_kernel
+@inlined_kernel
+def share_of(count: int, parts: int) -> int:
+    """Return the quotient of bytes rounded up: exact below 2**53, sooner than ``ceil_div``."""
+    return int(np.ceil(count / parts))
+
+
+@inlined_kernel
 def cycles_of(count, machine):
     """Return the cycles that DRAM takes for ``count`` bytes."""
     return int(np.ceil(count / machine.dram_bytes_per_cycle))
 
 
-@inner_kernel
+@inlined_kernel
 def overlapped(compute, dram_bytes, first_bytes, early_bytes, lead, machine):
     """Return (total cycles, DRAM cycles, lead left to the next operator).
 
@@ -141,16 +170,62 @@ def overlapped(compute, dram_bytes, first_bytes, early_bytes, lead, machine):
     before its start the DRAM had nothing left to do for the operator before; it then fetched up to
     ``early_bytes`` of this one.
     """
-    early = min(early_bytes, dram_bytes)
-    transfer = cycles_of(dram_bytes, machine)
-    late_first = cycles_of(max(first_bytes - early, 0), machine)
-    wait = max(cycles_of(first_bytes, machine) - lead, late_first)
-    memory = max(transfer - lead, cycles_of(dram_bytes - early, machine))
+    if dram_bytes == 0 and first_bytes == 0:
+        return compute, 0, compute
+    transfer, wait = cycles_of(dram_bytes, machine), cycles_of(first_bytes, machine)
+    memory, early = transfer, min(early_bytes, dram_bytes)
+    if early > 0:
+        wait = max(wait - lead, cycles_of(max(first_bytes - early, 0), machine))
+        memory = max(transfer - lead, cycles_of(dram_bytes - early, machine))
     total = max(compute + wait, memory)
     return total, transfer, total - memory
 
 
-@inner_kernel
+@inlined_kernel
+def carried(op, machine, compute, weights, inputs, outputs, first, early, lead):
+    """Return what an instance transfers, a tuple of ``F_`` columns, and the lead it leaves.
+
+    Args:
+        op: The trace row; instances of a layer and pass follow each other without a gap.
+        machine: The machine.
+        compute: Cycles of one instance.
+        weights: Bytes of its second operand that come from DRAM.
+        inputs: Bytes of its moving operand that do.
+        outputs: Bytes of its results that go there.
+        first: Bytes that must be there before it starts.
+        early: Bytes that may come before its time.
+        lead: Cycles that the DRAM had been idle before.
+    """
+    read, written = bursts(weights + inputs, machine.burst), bursts(outputs, machine.burst)
+    elapsed, transfer, left = overlapped(
+        compute * op.group, (read + written) * op.group, first, early, lead, machine
+    )
+    return (weights, inputs, outputs, read, written, compute, transfer, elapsed), left
+
+
+@inlined_kernel
+def nothing_carried():
+    """Return a flow of zeros."""
+    zero = np.int64(0)  # a literal would have every callee compiled again
+    return zero, zero, zero, zero, zero, zero, zero, zero
+
+
+@inlined_kernel
+def joined(flow, other):
+    """Return the sum of two tuples of ``F_`` columns."""
+    return (
+        flow[F_WEIGHTS] + other[F_WEIGHTS],
+        flow[F_INPUTS] + other[F_INPUTS],
+        flow[F_OUTPUTS] + other[F_OUTPUTS],
+        flow[F_READ] + other[F_READ],
+        flow[F_WRITTEN] + other[F_WRITTEN],
+        flow[F_COMPUTE] + other[F_COMPUTE],
+        flow[F_TRANSFER] + other[F_TRANSFER],
+        flow[F_ELAPSED] + other[F_ELAPSED],
+    )
+
+
+@inlined_kernel
 def prefetchable(op, machine, stored):
     """Return the DRAM bytes of a second operand that half of the weight stream takes early.
 
@@ -163,24 +238,22 @@ def prefetchable(op, machine, stored):
     return stored if taken <= room else stored * room // taken
 
 
-@inner_kernel
-def stored_of_instance(op, machine, kept, totals, layers, passes, k, n):
+@inlined_kernel
+def stored_of_instance(op, machine, kept, totals, k, n):
     """Return DRAM bytes of one instance's second operand, residents and sharing taken off.
 
     Attention over keys just computed reads them from the activation SRAM where a layer's keys (or
     values) of all sequences fit; query heads that share a kv head share its transfer.
     """
     stored = stored_bytes(op, machine, k, n)
-    if op.stationary == Stationary.CACHE and op.phase == Phase.PREFILL:
-        layer = stored * max(op.distinct // layers, 1)
-        if not spilled(machine, layer):
-            return 0
-    group = _resident_class(op.stationary)
-    sharing = max(op.repeat * op.series_count // passes // max(op.distinct, 1), 1)
-    return ceil_div(fetched(op, stored, kept, group, totals), sharing)
+    just_computed = op.stationary == Stationary.CACHE and op.phase == Phase.PREFILL
+    if just_computed and not spilled(machine, stored * op.layer_operands):
+        return 0
+    read = fetched(op, stored, kept, _resident_class(op.stationary), totals)
+    return read if op.sharing == 1 else ceil_div(read, op.sharing)
 
 
-@inner_kernel
+@inlined_kernel
 def dram_of_gemm(op, machine, stored, inputs, times, pieces):
     """Return (weight bytes, activation bytes) one instance reads from DRAM.
 
@@ -191,26 +264,17 @@ def dram_of_gemm(op, machine, stored, inputs, times, pieces):
     """
     if stored == 0:
         return 0, inputs
-    weight_room, activation_room = machine.weight_stream, machine.activation_stream
+    room = machine.weight_stream
     if op.stationary == Stationary.CACHE:
-        weight_room = machine.activation_stream
-    half_weight = max(weight_room // HALF, 1)
+        room = machine.activation_stream
+    half = max(room // HALF, 1)
     held = sram_bytes(op, machine, stored)
-    again = times if ceil_div(held, pieces) > half_weight else 1
-    parts = ceil_div(inputs, max(activation_room // HALF, 1))
-    activations_once = stored * max(parts, again, 1)
-    inputs_again = inputs * ceil_div(held, half_weight)
+    again = times if held > half * pieces else 1
+    if inputs == 0:
+        return stored * again, 0
+    parts = ceil_div(inputs, max(machine.activation_stream // HALF, 1))
+    activations_once = stored * max(parts, again)
+    inputs_again = inputs * ceil_div(held, half)
     if again > 1 or activations_once + inputs <= stored + inputs_again:
         return activations_once, inputs
     return stored, inputs_again
-
-
-@inner_kernel
-def first_tile(unit, stored, k, n):
-    """Return the bytes of the first weight tile, which must arrive before the first step."""
-    tiles = ceil_div(n, unit.cols)
-    if unit.organisation == Organisation.SYSTOLIC_WS:
-        tiles *= ceil_div(k, unit.rows)
-    elif unit.organisation == Organisation.SYSTOLIC_IS:
-        tiles = n
-    return ceil_div(stored, tiles)

@@ -24,7 +24,7 @@ from accelsim.hardware.design import (
 )
 from accelsim.hardware.memory import (
     OUT_OF_REACH,
-    access_ns,
+    bank_access,
     banks_for_bandwidth,
     banks_in_reach,
     dram_prices,
@@ -131,7 +131,7 @@ def _buffer(family: Family, name: str) -> tuple[Any, Any, Any]:
 
 def _banks(family: Family, technology: Technology, name: str) -> Integers:
     capacity, width, least = _buffer(family, name)
-    time_ns = access_ns(technology, capacity, width, least)
+    time_ns = bank_access(technology, capacity, width, least).value
     asked = _bits_per_cycle(family, name)
     return banks_for_bandwidth(time_ns, family.machines["clock_mhz"], asked, width, least)
 

@@ -92,19 +92,16 @@ def sram_bank(
     Raises:
         UserError: a bank is more than eight times smaller or larger than the table's ends.
     """
-    table = load_sram_table(technology.sram_table_node_nm)
-    size, width, count, slices = _slices(table, capacity_bytes, width_bits, banks)
-    outside = _outside(table, size)
-    port = np.clip(width / slices, table.widths_bits[0], None)
+    place = _place(technology, capacity_bytes, width_bits, banks)
     looked_up = {
-        quantity: _interpolate(table, getattr(table, quantity), size, port)
+        quantity: _interpolate(getattr(place.table, quantity), place)
         for quantity in ("read_pj", "write_pj", "area_um2", "leakage_mw", "access_ns")
     }
-    bits = width / slices  # of what a slice reads, the bits somebody asked for
-    parts = count * slices
+    bits = place.width / place.slices  # of what a slice reads, the bits somebody asked for
+    parts = place.count * place.slices
 
     def priced(name: str, numbers: Floats, unit: str, factor: str) -> Price:
-        return _scaled(technology, name, numbers, unit, factor, outside)
+        return _scaled(technology, name, numbers, unit, factor, place.outside)
 
     return SramColumns(
         priced("sram.read.energy", looked_up["read_pj"] / bits, "pJ/bit", "energy"),
@@ -113,6 +110,37 @@ def sram_bank(
         priced("sram.leakage", looked_up["leakage_mw"] * parts, "mW", "leakage"),
         priced("sram.access", looked_up["access_ns"], "ns", "access"),
     )
+
+
+def bank_access(technology: Technology, capacity_bytes: Any, width_bits: Any, banks: Any) -> Price:
+    """Return the access time of one bank in ns; arguments and errors as in ``sram_bank``."""
+    place = _place(technology, capacity_bytes, width_bits, banks)
+    numbers = _interpolate(place.table.access_ns, place)
+    return _scaled(technology, "sram.access", numbers, "ns", "access", place.outside)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the banks of D buffers lie between the points of a table, [D] each."""
+
+    table: SramTable
+    width: Floats  # of a bank's port
+    count: Floats  # banks
+    slices: Floats  # side by side in a bank
+    row: Integers
+    along_sizes: Floats
+    column: Integers
+    along_widths: Floats
+    outside: bool
+
+
+def _place(technology: Technology, capacity_bytes: Any, width_bits: Any, banks: Any) -> _Place:
+    table = load_sram_table(technology.sram_table_node_nm)
+    size, width, count, slices = _slices(table, capacity_bytes, width_bits, banks)
+    outside = _outside(table, size)
+    port = np.clip(width / slices, table.widths_bits[0], None)
+    cells = (*_cell(table.sizes_bytes, size), *_cell(table.widths_bits, port))
+    return _Place(table, width, count, slices, *cells, outside)
 
 
 def _slices(
@@ -126,17 +154,6 @@ def _slices(
     )
     slices = np.ceil(width / table.widths_bits[-1])
     return capacity / (count * slices), width, count, slices
-
-
-def access_ns(technology: Technology, capacity_bytes: Any, width_bits: Any, banks: Any) -> Floats:
-    """Return the access time of one bank alone, as ``sram_bank`` prices it, [D]."""
-    table = load_sram_table(technology.sram_table_node_nm)
-    size, width, _, slices = _slices(table, capacity_bytes, width_bits, banks)
-    _outside(table, size)
-    port = np.clip(width / slices, table.widths_bits[0], None)
-    factor = technology.price("sram.access.factor").value
-    times: Floats = _interpolate(table, table.access_ns, size, port) * factor
-    return times
 
 
 def banks_in_reach(
@@ -262,13 +279,12 @@ def _far(table: SramTable, size: Floats) -> npt.NDArray[np.bool_]:
     return far
 
 
-def _interpolate(table: SramTable, grid: Floats, size: Floats, width: Floats) -> Floats:
-    """Return ``grid`` at (size, width): linear over logarithms, exact at the points. [D]."""
-    row, along_sizes = _cell(table.sizes_bytes, size)
-    column, along_widths = _cell(table.widths_bits, width)
-    near = _between(grid[row, column], grid[row + 1, column], along_sizes)
-    far = _between(grid[row, column + 1], grid[row + 1, column + 1], along_sizes)
-    return _between(near, far, along_widths)
+def _interpolate(grid: Floats, place: _Place) -> Floats:
+    """Return ``grid`` at a place: linear over logarithms, exact at the points. [D]."""
+    row, column = place.row, place.column
+    near = _between(grid[row, column], grid[row + 1, column], place.along_sizes)
+    far = _between(grid[row, column + 1], grid[row + 1, column + 1], place.along_sizes)
+    return _between(near, far, place.along_widths)
 
 
 def _cell(axis: Floats, position: Floats) -> tuple[Integers, Floats]:

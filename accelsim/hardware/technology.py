@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ TECHNOLOGY_FOLDER = locate.shipped(locate.TECHNOLOGIES)
 CLOSED_HOWS = ("synthesised", "measured")
 # Every accumulator a composition must hold for, and the width shown where a table needs one.
 ACCUMULATOR_BITS = np.arange(8, 65)
-SHOWN_BITS = 32
+SHOWN_BITS, MANY_WIDTHS = 32, 64
 PRIMITIVES = tuple(
     f"{kind}_{operation}"
     for kind in ("fp32", "fp16", "int8", "int32")
@@ -107,7 +107,12 @@ class Technology:
                 key=f"prices.{name}",
                 allowed=_near(name, self.entries),
             )
-        return self._resolve(name, bits, ())
+        if not isinstance(bits, np.ndarray) or bits.size <= MANY_WIDTHS:
+            return self._resolve(name, bits, ())
+        widths = np.flatnonzero(np.bincount(bits))
+        price, place = self._resolve(name, widths, ()), np.searchsorted(widths, bits)
+        value, low, high = (np.asarray(n)[place] for n in (price.value, price.low, price.high))
+        return replace(price, value=_sealed(value), low=_sealed(low), high=_sealed(high))
 
     def find(self, name: str, bits: Bits | None = None) -> Price | None:
         """Return price ``name``, None where the technology has none."""

@@ -1,0 +1,103 @@
+"""A family of designs on one workload, summed by phase: what a sweep evaluates chunk by chunk.
+
+Kernels, bill and sums are those of a single run, so a design gives the same bytes here and there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from accelsim.engine.bill import BOUNDS as ENDS
+from accelsim.engine.bill import Energy, build_bill, price_counts
+from accelsim.engine.columns import BUSY_COMPUTE, DRAM_BYTES, IDEAL, SRAM_BITS
+from accelsim.engine.evaluate import evaluate_all
+from accelsim.engine.residency import class_bytes, kept_bytes, passes_of
+from accelsim.hardware.design import Family
+from accelsim.hardware.floorplan import Floorplan
+from accelsim.hardware.technology import Technology
+from accelsim.hardware.vector import recipe_table
+from accelsim.result import BOUNDS, CAUSES, COMPONENTS
+from accelsim.trace import Phase, Trace
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class PhaseTotals:
+    """One phase on a family of G designs.
+
+    Attributes:
+        cycles: By cause, int64 [G, causes].
+        busy: Busy cycles of compute, memory and vector unit, int64 [G, 3].
+        dram_bytes: int64 [G].
+        sram_bytes: int64 [G].
+        energy: In pJ, by component, step and cause of doubt.
+    """
+
+    cycles: Integers
+    busy: Integers
+    dram_bytes: Integers
+    sram_bytes: Integers
+    energy: Energy
+
+
+@dataclass(frozen=True)
+class Totals:
+    """A workload on a family of G designs.
+
+    Attributes:
+        phases: Prefill and decode.
+        area_um2: Placed area by component at value, low and high, float64 [3, components, G].
+    """
+
+    phases: tuple[PhaseTotals, ...]
+    area_um2: Floats
+
+
+def evaluate_family(trace: Trace, family: Family, technology: Technology) -> Totals:
+    """Return the totals of every design of a family; memory grows with its size alone.
+
+    Invariants are not checked here: a run of any of its designs checks them.
+
+    Raises:
+        UserError: The technology lacks a price.
+    """
+    totals = class_bytes(trace, family)
+    cycles, counts = evaluate_all(
+        trace.operators,
+        family.units,
+        family.machines,
+        trace.layers,
+        passes_of(trace),
+        kept_bytes(totals, family),
+        totals,
+        recipe_table(),
+        target=trace.operators["phase"],
+        rows=len(Phase),
+    )
+    bill = build_bill(family, technology)
+    phases = []
+    for phase in Phase:
+        cycle = cycles[:, phase]
+        phases.append(
+            PhaseTotals(
+                cycle[:, IDEAL : IDEAL + len(CAUSES)],
+                cycle[:, BUSY_COMPUTE : BUSY_COMPUTE + len(BOUNDS)],
+                cycle[:, DRAM_BYTES],
+                cycle[:, SRAM_BITS] // 8,
+                price_counts(bill, counts[:, phase]),
+            )
+        )
+    return Totals(tuple(phases), _areas(bill.plan))
+
+
+def _areas(plan: Floorplan) -> Floats:
+    areas = np.zeros((len(ENDS), len(COMPONENTS), plan.size))
+    for end, name in enumerate(ENDS):
+        for part in plan.parts:
+            areas[end, COMPONENTS.index(part.component)] += plan.part_um2(part, name)
+    return areas
