@@ -79,8 +79,9 @@ def _tiled(high: int, wide: int, rows: int, cols: int, written: tuple[Places, Bi
     """Return [high, wide] whose tiles of rows x cols lie one behind the other, a row to a word."""
     shape = -(-high // rows), -(-wide // cols), rows, cols
     memory = np.zeros((shape[0] * shape[1] * rows, cols), np.uint64)
-    for address, word, elements in zip(*written, strict=True):
-        memory[address, elements > 0] = word[elements > 0]
+    addresses, words, mask = written
+    order, element = np.nonzero(mask)  # in the order of the writes: the last one stays
+    memory[addresses[order], element] = words[order, element]
     whole = memory.reshape(shape).transpose(0, 2, 1, 3)
     return whole.reshape(shape[0] * rows, shape[1] * cols)[:high, :wide]
 

@@ -27,7 +27,7 @@ LONGEST_FLOAT = 5  # stages of mac_float and sum_float with the register behind 
 DEFAULT_CASES, MOST_CASES = 6, 10_000
 PATIENCE = 1000  # cycles; past these and twice the engine's an array is taken to hang
 # Seconds of a build, measured: a little for any, and so much per PE of a systolic array or lane.
-_BUILD_SECONDS, _PE_SECONDS, _LANE_SECONDS = 2.0, 0.04, 0.012
+_BUILD_SECONDS, _PE_SECONDS, _LANE_SECONDS, _FLOAT_FACTOR = 2.0, 0.04, 0.012, 4
 
 
 @dataclass(frozen=True)
@@ -94,11 +94,13 @@ def array_of_design(designs: Designs, file: object) -> RtlArray:
     return RtlArray(timing, config.array.pe, config.array.accumulator.bits, overflow)
 
 
-def build_seconds(timing: ArrayTiming) -> int:
+def build_seconds(array: RtlArray) -> int:
     """Return about how long the first build of an array takes on one core."""
+    timing = array.timing
     places = timing.rows * timing.cols * timing.lanes
     each = _LANE_SECONDS if timing.organisation == Organisation.DOT else _PE_SECONDS
-    return round(_BUILD_SECONDS + each * places * max(1, timing.latency / 2))
+    slower = (_FLOAT_FACTOR if array.kind.floating else 1) * max(1, timing.latency / 2)
+    return round(_BUILD_SECONDS + each * places * slower)
 
 
 def shapes_of(
@@ -179,7 +181,7 @@ def build_for(
     timing = array.timing
     array = array.deep_enough(max(words_needed(timing, shape) for shape in shapes))
     size = f"{timing.rows} x {timing.cols}" + (f" x {timing.lanes}" if timing.lanes > 1 else "")
-    seconds = build_seconds(timing)
+    seconds = build_seconds(array)
     progress(f"compiling a {size} array, unless it was before: about {seconds} s")
     return array, array.build()
 
