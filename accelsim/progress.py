@@ -24,6 +24,7 @@ class Progress:
         self.stop()
 
     def __call__(self, text: str) -> None:
+        """Show what is going on now."""
         self._tell_cold(text)
         if self._quiet or not sys.stderr.isatty():
             return
