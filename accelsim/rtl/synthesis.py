@@ -25,7 +25,7 @@ _STATEFUL = re.compile(r"\b(?:ff|latch|statetable)\s*\(")
 # ripples is smaller.
 RIPPLE = r"""
 (* techmap_celltype = "$lcu" *)
-module ripple_carry (P, G, CI, CO);
+module _80_ripple_carry (P, G, CI, CO);
   parameter WIDTH = 2;
   (* force_downto *) input [WIDTH-1:0] P, G;
   input CI;
