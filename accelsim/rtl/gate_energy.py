@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.rtl.circuit import Circuit
+from accelsim.rtl.gate_circuit import Circuit
 from accelsim.rtl.gate_kernels import settle_once, settle_timed
 from accelsim.rtl.words import Integers, Port, Stimulus, ports_of, rows_of
 
@@ -39,7 +39,7 @@ def simulate(circuit: Circuit, stimulus: Stimulus, *, timed: bool) -> Activity:
     """Run a circuit through a stream of inputs, a row a cycle.
 
     Args:
-        circuit: What ``circuit.build`` made of a netlist.
+        circuit: What ``gate_circuit.build`` made of a netlist.
         stimulus: Values of every input port but the clock, in the forms of ``words.rows_of``.
         timed: With the gates' delays, an upper bound of the energy as nothing is balanced by
             layout; else each net changes at most once a cycle, a lower bound.

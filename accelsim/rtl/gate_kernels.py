@@ -1,7 +1,7 @@
 """Loops of the gate-level simulation: one without delays, one with them.
 
 Both start a cycle with the clock edge: flops take what stood at their data pins, then inputs change
-and the gates settle. ``gate_energy`` and the other arrays are those of ``circuit.Arrays``.
+and the gates settle. ``gate_energy`` and the other arrays are those of ``gate_circuit.Arrays``.
 """
 
 from __future__ import annotations
