@@ -1,0 +1,105 @@
+"""How the operands of a GEMM lie in the SRAMs beside an array, and where its sums go.
+
+Words are as wide as the edge they feed and lie in the order in which docs/timing.md reads them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from accelsim.engine.timing import ArrayTiming
+from accelsim.hardware.design import Organisation
+
+Codes = npt.NDArray[np.int64]
+Places = npt.NDArray[np.integer]
+Bits = npt.NDArray[np.uint64]
+
+
+def edge_words(
+    array: ArrayTiming, activations: Codes, weights: Codes, rng: np.random.Generator
+) -> tuple[Codes, Codes]:
+    """Return the words that enter from the west and from the north.
+
+    Args:
+        array: The array.
+        activations: [m, k].
+        weights: [k, n].
+        rng: Fills the elements that are not in use, with values of the operands.
+
+    Returns:
+        int64 [words, rows x lanes] and [words, cols x lanes], element 0 of a word lowest.
+    """
+    if array.organisation == Organisation.SYSTOLIC_WS:
+        return (
+            _streamed(_padded(activations, 1, array.rows, rng), array.rows),
+            _held(_padded(weights, 1, array.cols, rng), array.cols),
+        )
+    if array.organisation == Organisation.SYSTOLIC_IS:
+        return (
+            _streamed(_padded(weights.T, 1, array.rows, rng), array.rows),
+            _held(_padded(activations.T, 1, array.cols, rng), array.cols),
+        )
+    return (
+        _stepped(activations, array.rows, array.lanes, rng),
+        _stepped(weights.T, array.cols, array.lanes, rng),
+    )
+
+
+def sums_of_words(
+    array: ArrayTiming, m: int, n: int, addresses: Places, words: Bits, mask: Bits
+) -> Bits:
+    """Return the sums [m, n] from the words [written, cols] that were written, in their order.
+
+    A place that is written twice, for two folds of k, holds what was written last.
+    """
+    cols = array.cols
+    if array.organisation in (Organisation.SYSTOLIC_WS, Organisation.SYSTOLIC_IS):
+        streamed, wide = (m, n) if array.organisation == Organisation.SYSTOLIC_WS else (n, m)
+        tiles = -(-wide // cols)
+        written = np.zeros((tiles * streamed, cols), np.uint64)
+        _write(written, addresses, words, mask)
+        sums = written.reshape(tiles, streamed, cols).transpose(1, 0, 2)
+        sums = sums.reshape(streamed, tiles * cols)[:, :wide]
+        return sums if array.organisation == Organisation.SYSTOLIC_WS else sums.T
+    row_tiles, col_tiles = -(-m // array.rows), -(-n // cols)
+    written = np.zeros((row_tiles * col_tiles * array.rows, cols), np.uint64)
+    _write(written, addresses, words, mask)
+    sums = written.reshape(row_tiles, col_tiles, array.rows, cols).transpose(0, 2, 1, 3)
+    return sums.reshape(row_tiles * array.rows, col_tiles * cols)[:m, :n]
+
+
+def _write(memory: Bits, addresses: Places, words: Bits, mask: Bits) -> None:
+    for address, word, elements in zip(addresses.tolist(), words, mask > 0, strict=True):
+        memory[address, elements] = word[elements]
+
+
+def _padded(
+    matrix: Codes, axis: int, tile: int, rng: np.random.Generator
+) -> Codes:
+    """Return ``matrix`` made whole tiles along ``axis`` with values that must not matter."""
+    shape = list(matrix.shape)
+    shape[axis] = -shape[axis] % tile
+    return np.concatenate([matrix, rng.choice(matrix.reshape(-1), shape)], axis=axis)
+
+
+def _stepped(
+    matrix: Codes, places: int, lanes: int, rng: np.random.Generator
+) -> Codes:
+    """Word (tile, step) holds ``lanes`` reductions of each of ``places`` rows of [size, k]."""
+    whole = _padded(_padded(matrix, 1, lanes, rng), 0, places, rng)
+    tiles, steps = whole.shape[0] // places, whole.shape[1] // lanes
+    words = whole.reshape(tiles, places, steps, lanes).transpose(0, 2, 1, 3)
+    return words.reshape(tiles * steps, places * lanes)
+
+
+def _streamed(matrix: Codes, rows: int) -> Codes:
+    """Word (fold of k, row of [long, k]) holds ``rows`` reductions."""
+    long, k = matrix.shape
+    return matrix.reshape(long, k // rows, rows).transpose(1, 0, 2).reshape(-1, rows)
+
+
+def _held(matrix: Codes, cols: int) -> Codes:
+    """Word (tile of columns, row of [k, wide]) holds ``cols`` operands."""
+    k, wide = matrix.shape
+    return matrix.reshape(k, wide // cols, cols).transpose(1, 0, 2).reshape(-1, cols)
