@@ -17,6 +17,7 @@ import click
 from accelsim import __version__
 from accelsim.errors import UserError
 
+DIFFERENT = 1
 USER_ERROR = 2
 INTERRUPTED = 130
 PAGE_WIDTH, LISTING_WIDTH = 100, 160  # of what goes to a file or a pipe
@@ -213,6 +214,33 @@ def inspect(path: str, as_json: bool, out: Path | None, **options: Any) -> None:
     _console(LISTING_WIDTH).print(anatomy.inspect_table(result))
     end = f"written to {out}, start with report.html" if out else "figures and tables: --out DIR"
     click.echo(end)
+
+
+@main.group()
+def rtl() -> None:
+    """Simulate the hardware itself, in SystemVerilog."""
+
+
+@rtl.command("simulate")
+@click.argument("design")
+@click.argument("shape", nargs=-1, type=int, metavar="[M K N]")
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE")
+@click.option("--cases", type=int, help="GEMMs to run.  [default: 1 of M K N, else 6]")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--json", "as_json", is_flag=True)
+def rtl_simulate(design: str, shape: tuple[int, ...], as_json: bool, **options: Any) -> None:
+    """Run the array of DESIGN on operands of the shipped network; compare cycles and sums.
+
+    Without M K N the GEMMs are of sizes around the array's. Ends with 1 where anything differs
+    from the engine.
+    """
+    from accelsim import api
+
+    with _progress(as_json) as tell:
+        result = api.rtl_simulate(design, shape, progress=tell, **options)
+    _print(result, as_json, "rtl_table")
+    if not result["equal"]:
+        sys.exit(DIFFERENT)
 
 
 @main.command("list")

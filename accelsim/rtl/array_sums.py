@@ -10,6 +10,8 @@ from accelsim.hardware.design import Organisation
 
 Integers = npt.NDArray[np.int64]
 
+_NEVER_FULL = 40  # bits that hold 2**20 products of int8
+
 
 def integer_sums(
     array: ArrayTiming, activations: Integers, weights: Integers, bits: int, saturate: bool
@@ -22,6 +24,8 @@ def integer_sums(
     low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
 
     def narrow(sums: Integers) -> Integers:
+        if bits > _NEVER_FULL:
+            return sums
         return np.clip(sums, low, high) if saturate else (sums - low) % (1 << bits) + low
 
     nothing = np.zeros((activations.shape[0], weights.shape[1]), dtype=np.int64)

@@ -16,6 +16,17 @@ Places = npt.NDArray[np.integer]
 Bits = npt.NDArray[np.uint64]
 
 
+def words_needed(array: ArrayTiming, shape: tuple[int, int, int]) -> int:
+    """Return how many words the fullest of the three SRAMs holds for a GEMM m, k, n."""
+    m, k, n = shape
+    if array.organisation in (Organisation.SYSTOLIC_WS, Organisation.SYSTOLIC_IS):
+        streamed, wide = (m, n) if array.organisation == Organisation.SYSTOLIC_WS else (n, m)
+        tiles = -(-wide // array.cols)
+        return max(-(-k // array.rows) * streamed, tiles * k, tiles * streamed)
+    row_tiles, col_tiles, steps = -(-m // array.rows), -(-n // array.cols), -(-k // array.lanes)
+    return max(row_tiles * steps, col_tiles * steps, row_tiles * col_tiles * array.rows)
+
+
 def edge_words(
     array: ArrayTiming, activations: Codes, weights: Codes, rng: np.random.Generator
 ) -> tuple[Codes, Codes]:
@@ -53,39 +64,31 @@ def sums_of_words(
 
     A place that is written twice, for two folds of k, holds what was written last.
     """
-    cols = array.cols
-    if array.organisation in (Organisation.SYSTOLIC_WS, Organisation.SYSTOLIC_IS):
-        streamed, wide = (m, n) if array.organisation == Organisation.SYSTOLIC_WS else (n, m)
-        tiles = -(-wide // cols)
-        written = np.zeros((tiles * streamed, cols), np.uint64)
-        _write(written, addresses, words, mask)
-        sums = written.reshape(tiles, streamed, cols).transpose(1, 0, 2)
-        sums = sums.reshape(streamed, tiles * cols)[:, :wide]
-        return sums if array.organisation == Organisation.SYSTOLIC_WS else sums.T
-    row_tiles, col_tiles = -(-m // array.rows), -(-n // cols)
-    written = np.zeros((row_tiles * col_tiles * array.rows, cols), np.uint64)
-    _write(written, addresses, words, mask)
-    sums = written.reshape(row_tiles, col_tiles, array.rows, cols).transpose(0, 2, 1, 3)
-    return sums.reshape(row_tiles * array.rows, col_tiles * cols)[:m, :n]
+    if array.organisation == Organisation.SYSTOLIC_IS:
+        return _tiled(n, m, n, array.cols, (addresses, words, mask)).T
+    if array.organisation == Organisation.SYSTOLIC_WS:
+        return _tiled(m, n, m, array.cols, (addresses, words, mask))
+    return _tiled(m, n, array.rows, array.cols, (addresses, words, mask))
 
 
-def _write(memory: Bits, addresses: Places, words: Bits, mask: Bits) -> None:
-    for address, word, elements in zip(addresses.tolist(), words, mask > 0, strict=True):
-        memory[address, elements] = word[elements]
+def _tiled(high: int, wide: int, rows: int, cols: int, written: tuple[Places, Bits, Bits]) -> Bits:
+    """Return [high, wide] whose tiles of rows x cols lie one behind the other, a row to a word."""
+    shape = -(-high // rows), -(-wide // cols), rows, cols
+    memory = np.zeros((shape[0] * shape[1] * rows, cols), np.uint64)
+    for address, word, elements in zip(*written, strict=True):
+        memory[address, elements > 0] = word[elements > 0]
+    whole = memory.reshape(shape).transpose(0, 2, 1, 3)
+    return whole.reshape(shape[0] * rows, shape[1] * cols)[:high, :wide]
 
 
-def _padded(
-    matrix: Codes, axis: int, tile: int, rng: np.random.Generator
-) -> Codes:
+def _padded(matrix: Codes, axis: int, tile: int, rng: np.random.Generator) -> Codes:
     """Return ``matrix`` made whole tiles along ``axis`` with values that must not matter."""
     shape = list(matrix.shape)
     shape[axis] = -shape[axis] % tile
     return np.concatenate([matrix, rng.choice(matrix.reshape(-1), shape)], axis=axis)
 
 
-def _stepped(
-    matrix: Codes, places: int, lanes: int, rng: np.random.Generator
-) -> Codes:
+def _stepped(matrix: Codes, places: int, lanes: int, rng: np.random.Generator) -> Codes:
     """Word (tile, step) holds ``lanes`` reductions of each of ``places`` rows of [size, k]."""
     whole = _padded(_padded(matrix, 1, lanes, rng), 0, places, rng)
     tiles, steps = whole.shape[0] // places, whole.shape[1] // lanes

@@ -8,7 +8,7 @@ counted at the write port.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 
 import numpy as np
@@ -17,25 +17,36 @@ import numpy.typing as npt
 from accelsim.engine.timing import ArrayTiming
 from accelsim.errors import UserError
 from accelsim.formats import lookup_format
-from accelsim.rtl.array_words import edge_words, sums_of_words
-from accelsim.rtl.circuit import Circuit, Outputs, build
+from accelsim.hardware.design import Organisation
+from accelsim.rtl.array_words import edge_words, sums_of_words, words_needed
+from accelsim.rtl.circuit import Circuit, Outputs, Places, build
 from accelsim.rtl.circuit import Simulation as _Registers
+from accelsim.rtl.sources import SV_FOLDER
 from accelsim.rtl.words import lanes_of, signed
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A PE type that exists in SystemVerilog: the code of KIND and the formats at its ports."""
+    """A PE type that exists in SystemVerilog.
+
+    Attributes:
+        code: Value of KIND.
+        activation: Format at its port.
+        weight: Format at its port.
+        organisations: Arrays it stands in.
+    """
 
     code: int
     activation: str
     weight: str
+    organisations: tuple[Organisation, ...]
 
 
+_EVERY = tuple(Organisation)
 KINDS = {
-    "ternary_add": Kind(0, "int8", "ternary"),
-    "int8_mac": Kind(1, "int8", "int8"),
-    "int8_int4_mac": Kind(2, "int8", "int4"),
+    "ternary_add": Kind(0, "int8", "ternary", _EVERY),
+    "int8_mac": Kind(1, "int8", "int8", _EVERY),
+    "int8_int4_mac": Kind(2, "int8", "int4", _EVERY),
 }
 OVERFLOWS = {"wrap": 0, "saturate": 1}
 DEPTHS = (1 << 12, 1 << 16, 1 << 20)  # of the SRAMs; another depth is another build
@@ -89,9 +100,18 @@ class RtlArray:
             "DEPTH": self.depth,
         }
 
-    def build(self, **options: object) -> Circuit:
-        """Compile it, or load what was compiled; ``options`` as of `circuit.build`."""
-        return build("bench", self.parameters, **options)  # type: ignore[arg-type]
+    def build(self, *, sources: Places = SV_FOLDER, backend: str | None = None) -> Circuit:
+        """Compile it, or load what was compiled; arguments and errors as of `circuit.build`."""
+        return build("bench", self.parameters, sources=sources, backend=backend)
+
+    def deep_enough(self, words: int) -> RtlArray:
+        """Return the array with SRAMs of so many words; raise UserError where none is so deep."""
+        for depth in DEPTHS:
+            if words <= depth:
+                return replace(self, depth=depth)
+        raise UserError(
+            "too large to simulate", key="rtl", value=f"{words} words", allowed=f"{DEPTHS[-1]}"
+        )
 
 
 @dataclass(frozen=True)
@@ -140,13 +160,11 @@ class Bench:
     ) -> None:
         self._registers.close()
 
-    def gemm(
-        self, activations: npt.NDArray[np.int64], weights: npt.NDArray[np.int64]
-    ) -> RtlRun:
+    def gemm(self, activations: npt.NDArray[np.int64], weights: npt.NDArray[np.int64]) -> RtlRun:
         """Run activations [m, k] times weights [k, n]: integers, or the bits of floats.
 
         Raises:
-            UserError: The operands do not fit the SRAMs of the bench, or the array hangs.
+            UserError: The array hangs.
         """
         (m, k), n = activations.shape, weights.shape[1]
         quiet = {"start": 0, "m": m, "k": k, "n": n}
@@ -170,13 +188,8 @@ class Bench:
     ) -> None:
         words = edge_words(self._array.timing, activations, weights, self._rng)
         count = max(map(len, words))
-        if count > self._array.depth:
-            raise UserError(
-                "operands do not fit the SRAMs of the bench",
-                key="rtl",
-                value=count,
-                allowed=f"at most {self._array.depth} words",
-            )
+        shape = (*activations.shape, weights.shape[1])
+        assert words_needed(self._array.timing, shape) <= self._array.depth, "see deep_enough"
         ports: dict[str, npt.NDArray[np.integer] | int] = {"load_address": np.arange(count)}
         for edge, given in zip(("west", "north"), words, strict=True):
             ports[f"{edge}_load"] = (np.arange(count) < len(given)).astype(np.uint8)
@@ -184,9 +197,7 @@ class Bench:
             ports[f"{edge}_new"] = np.concatenate([given, rest])
         self._run(count, quiet | ports)
 
-    def _run(
-        self, cycles: int, ports: Mapping[str, npt.NDArray[np.integer] | int]
-    ) -> Outputs:
+    def _run(self, cycles: int, ports: Mapping[str, npt.NDArray[np.integer] | int]) -> Outputs:
         """Run ``cycles``; ports that are not named are 0, those that show noise are random."""
         stimulus: dict[str, npt.NDArray[np.integer] | int] = {}
         for port in self._circuit.inputs:

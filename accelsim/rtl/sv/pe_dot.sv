@@ -32,8 +32,6 @@ module pe_dot #(
     output logic [    ACC-1:0] word,
     output logic               captured
 );
-  /*verilator no_inline_module*/
-
   logic [LANES*A-1:0] a;
   logic [LANES*W-1:0] w;
   logic [LANES-1:0] valid;

@@ -43,8 +43,6 @@ module pe_held #(
     input  logic [   ACC-1:0] sum_in,
     output logic [   ACC-1:0] sum
 );
-  /*verilator no_inline_module*/
-
   always_ff @(posedge clk) begin : operand_registers
     x <= x_in;
   end

@@ -38,8 +38,6 @@ module pe_os #(
     output logic [  ACC-1:0] word,
     output logic             captured
 );
-  /*verilator no_inline_module*/
-
   always_ff @(posedge clk) begin : operand_registers
     a <= a_in;
     w <= w_in;
