@@ -6,6 +6,7 @@ import os
 from typing import NoReturn
 
 import pytest
+
 from accelsim.errors import UserError
 from accelsim.rtl.tools import choose_backend, compiler, verilator, yosys
 
@@ -13,7 +14,7 @@ REQUIRED = any(os.environ.get(name) for name in ("CI", "ACCELSIM_REQUIRE_RTL"))
 
 
 def need_simulator(backend: str | None = None) -> None:
-    """Skip this test, or this module, unless a circuit can be built with ``backend``, or with any."""
+    """Skip this test or module unless a circuit can be built, with ``backend`` if one is named."""
     try:
         compiler()
         choose_backend(backend)
