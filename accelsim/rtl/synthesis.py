@@ -39,6 +39,11 @@ module _80_ripple_carry (P, G, CI, CO);
 endmodule
 """
 
+# Yosys' own choice is a tree of Brent and Kung; the others replace it.
+CARRIES = {"tree": "", "ripple": "ripple.v", "sklansky": "+/choices/sklansky.v"}
+# abc's own choice maps for area; this one for delay.
+FAST = "+strash;dch;map,-B,0.9,{D};topo;buffer,-c;upsize,{D};dnsize,{D};stime,-p"
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -47,21 +52,23 @@ class Setting:
     Attributes:
         target_ps: The delay that abc sizes gates for.
         booth: Multipliers recode one operand.
-        ripple: Carries of additions ripple.
+        carry: How carries run, one of ``CARRIES``.
+        fast: abc maps for delay; else for area, and sizes gates after.
         gated: Registers with an enable share a clock-gating cell.
         flat: One module before optimisation; else modules keep to themselves.
     """
 
     target_ps: int
     booth: bool = False
-    ripple: bool = False
+    carry: str = "tree"
+    fast: bool = False
     gated: bool = False
     flat: bool = True
 
     def text(self) -> str:
         """Return it in words, for tables."""
-        words = [f"{self.target_ps} ps", "Booth" if self.booth else "no Booth"]
-        words.append("ripple carry" if self.ripple else "prefix carry")
+        words = [f"{'delay' if self.fast else 'area'} first, {self.target_ps} ps"]
+        words += ["Booth" if self.booth else "no Booth", f"{self.carry} carry"]
         return ", ".join([*words, *["gated"] * self.gated, *["hierarchy kept"] * (not self.flat)])
 
 
@@ -125,7 +132,8 @@ class Mapper:
         values = [f"-chparam {name} {value}" for name, value in parameters.items()]
         synth = ["synth", "-flatten"] if setting.flat else ["synth"]
         synth += ["-booth"] * setting.booth
-        synth += [f"-extra-map {folder / 'ripple.v'}"] * setting.ripple
+        carry = CARRIES[setting.carry].replace("ripple.v", str(folder / "ripple.v"))
+        synth += [f"-extra-map {carry}"] * bool(carry)
         flops = " ".join(f"-liberty {path}" for path in self._flops if path is not None)
         logic = " ".join(f"-liberty {path}" for path in self._logic if path is not None)
         constraints = f"-constr {folder / 'constraints'}"
@@ -136,9 +144,10 @@ class Mapper:
             f"rename -top {top}",
             " ".join([*synth, "-top", top]),
             *gates,
+            "rename -wire t:$_*DFF*",
             f"dfflibmap {flops}",
             "opt",
-            f"abc -D {setting.target_ps} {constraints} {logic}",
+            f"abc -D {setting.target_ps} {constraints} {logic}{f' -script {FAST}' * setting.fast}",
             "flatten",
             "opt_clean -purge",
             "setundef -zero",
@@ -150,8 +159,8 @@ class Mapper:
         kept = [
             _POWER.sub("", cell)
             for name, cell in text.cells.items()
-            if not is_excluded(name, self.excluded)
-            and bool(_STATEFUL.search(cell)) == stateful
+            if bool(_STATEFUL.search(cell)) == stateful
+            and ("clock_gating_integrated_cell" in cell or not is_excluded(name, self.excluded))
         ]
         if not kept:
             return None
