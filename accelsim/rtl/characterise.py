@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,6 +22,8 @@ Progress = Callable[[str], None]
 LONGEST_LATENCY = 6
 # Targets of abc, in parts of the clock period.
 _TIGHT = 0.6
+# Where the fastest way misses the clock by this factor, the others are not tried.
+_HOPELESS = 1.12
 
 
 @dataclass(frozen=True)
@@ -56,19 +58,21 @@ def map_module(
     return Mapped(top, dict(parameters), setting, netlist, timing, circuit)
 
 
-def settings(period_ps: float, multiplies: bool) -> tuple[list[Setting], list[Setting]]:
-    """Return ways to map a module: small ones, and fast ones for where those are too slow."""
+def settings(period_ps: float, multiplies: bool, wide: bool) -> list[Setting]:
+    """Return ways to map a module, the fastest first: by delay, then by area.
+
+    Args:
+        period_ps: Of the clock.
+        multiplies: Booth recoding is worth a try.
+        wide: The module is large: only the two that were the best of smaller ones.
+    """
     whole, tight = round(period_ps), round(period_ps * _TIGHT)
-    booths = (False, True) if multiplies else (False,)
-    small = [
-        Setting(whole, booth=booth, carry=carry) for booth in booths for carry in ("ripple", "tree")
-    ]
-    fast = [
-        Setting(tight, booth=booth, carry=carry, fast=True)
-        for booth in booths
-        for carry in ("tree", "sklansky")
-    ]
-    return small, fast
+    fast = [Setting(tight, carry=carry, fast=True) for carry in ("sklansky", "tree")]
+    small = [Setting(whole, carry=carry) for carry in ("tree", "ripple")]
+    if wide:
+        return [fast[0], small[0]]
+    plain = [*fast, *small]
+    return plain + [replace(each, booth=True) for each in plain] * multiplies
 
 
 def smallest(
@@ -77,7 +81,8 @@ def smallest(
     parameters_at: Callable[[int], Mapping[str, int]],
     period_ps: float,
     *,
-    multiplies: bool,
+    multiplies: bool = False,
+    wide: bool = False,
     latencies: Sequence[int] = range(1, LONGEST_LATENCY + 1),
     progress: Progress,
 ) -> tuple[int, Mapped, list[Mapped]]:
@@ -89,6 +94,7 @@ def smallest(
         parameters_at: Its parameters at a latency.
         period_ps: Of the clock.
         multiplies: Booth recoding is worth a try.
+        wide: As for `settings`.
         latencies: Which to try, in order; the last one is returned if none meets the clock.
         progress: Told what is going on.
 
@@ -98,11 +104,10 @@ def smallest(
     tried: list[Mapped] = []
     for latency in latencies:
         here: list[Mapped] = []
-        for group in settings(period_ps, multiplies):
-            for setting in group:
-                progress(f"synthesising {top} at latency {latency}: {setting.text()}")
-                here.append(map_module(mapper, top, parameters_at(latency), setting))
-            if any(each.timing.critical_ps <= period_ps for each in here):
+        for setting in settings(period_ps, multiplies, wide):
+            progress(f"synthesising {top} at latency {latency}: {setting.text()}")
+            here.append(map_module(mapper, top, parameters_at(latency), setting))
+            if here[0].timing.critical_ps > period_ps * _HOPELESS:
                 break
         tried += here
         met = [each for each in here if each.timing.critical_ps <= period_ps]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Integers = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.int64] | npt.NDArray[np.float64]
 
 CODE = 127  # the largest int8 code that absmax gives
 TILE = 128  # steps of one sum in a drawn stream
@@ -20,16 +22,16 @@ class OperandStream:
 
     Attributes:
         name: What it is, for tables.
-        activations: int64 [cycles], int8 codes; of a floating PE in ``scale`` units.
-        weights: int64 [cycles], ternary or int8 codes.
+        activations: [cycles], int8 codes, or numbers for a floating PE.
+        weights: [cycles], ternary, int8 codes, or numbers.
         valid: bool [cycles], the PE has a step.
         ternary: Weights are -1, 0, +1.
         tile: Steps of one sum.
     """
 
     name: str
-    activations: Integers
-    weights: Integers
+    activations: Numbers
+    weights: Numbers
     valid: npt.NDArray[np.bool_]
     ternary: bool
     tile: int = TILE
@@ -78,8 +80,8 @@ def _codes(
 
 def network_stream(
     name: str,
-    codes: npt.NDArray[np.integer],
-    weights: npt.NDArray[np.integer],
+    codes: npt.NDArray[Any],
+    weights: npt.NDArray[Any],
     cycles: int,
     rng: np.random.Generator,
 ) -> OperandStream:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from accelsim.errors import UserError, did_you_mean
-from accelsim.rtl.operand_streams import Integers, OperandStream
+from accelsim.rtl.operand_streams import Integers, Numbers, OperandStream
 from accelsim.rtl.words import Stimulus
 
 LEAD_IN = 4  # cycles of reset in front of a stream
@@ -41,6 +40,11 @@ class Subject:
     accumulator: int
     lanes: int = 1
     dense: bool = True
+
+    @property
+    def integer(self) -> bool:
+        """Whether sums are integers."""
+        return self.activation == "int8"
 
     def parameters(self, latency: int) -> dict[str, int]:
         """Return the module's parameters at an accumulate of ``latency`` cycles."""
@@ -96,29 +100,35 @@ def index_bits(sums: int) -> int:
     return max(1, (sums - 1).bit_length())
 
 
-def patterns(codes: Integers, operand: str) -> Integers:
-    """Return the bit patterns of integer codes in a format, zero or more.
-
-    Floats hold the codes as numbers; ternary is 00, 01, 11.
-    """
+def patterns(numbers: Numbers, operand: str) -> Integers:
+    """Return the bit patterns of numbers in a format, zero or more; ternary is 00, 01, 11."""
     if operand == "ternary":
-        return np.where(codes < 0, 3, codes).astype(np.int64)
+        return np.where(numbers < 0, 3, numbers).astype(np.int64)
     if operand in ("int8", "int4"):
-        return (codes & ((1 << width_of(operand)) - 1)).astype(np.int64)
+        return numbers.astype(np.int64) & ((1 << width_of(operand)) - 1)
     if operand == "fp16":
-        return codes.astype(np.float16).view(np.uint16).astype(np.int64)
-    single = codes.astype(np.float32).view(np.uint32).astype(np.int64)
+        return numbers.astype(np.float16).view(np.uint16).astype(np.int64)
+    single = numbers.astype(np.float32).view(np.uint32).astype(np.int64)
     return single if operand == "fp32" else single >> 16
 
 
-def fitted(stream: OperandStream, subject: Subject) -> OperandStream:
-    """Return a stream whose weights the subject's port can hold: int4 keeps the high bits."""
-    if subject.weight != "int4" or stream.ternary:
-        return stream
-    weights = stream.weights >> 4
-    return OperandStream(
-        stream.name, stream.activations, weights, stream.valid, False, stream.tile
-    )
+def fitted(stream: OperandStream, subject: Subject, rng: np.random.Generator) -> OperandStream:
+    """Return a stream as the subject's ports take it.
+
+    int4 weights are the high bits of int8 ones. Where both operands of a floating PE are dense they
+    are no whole numbers: all bits of their significands are in use.
+    """
+    a, w = stream.activations, stream.weights
+    if not stream.ternary and subject.weight == "int4":
+        w = w.astype(np.int64) >> 4
+    elif not stream.ternary and subject.weight != "int8":
+        a, w = (_dense(numbers, rng) for numbers in (a, w))
+    return replace(stream, activations=a, weights=w)
+
+
+def _dense(numbers: Numbers, rng: np.random.Generator) -> Numbers:
+    """Spread whole numbers over the reals around them; zeros stay zeros."""
+    return np.where(numbers == 0, 0.0, (numbers + rng.uniform(-0.5, 0.5, len(numbers))) / 32)
 
 
 def stimulus_of(stream: OperandStream, subject: Subject, latency: int) -> Stimulus:
@@ -176,17 +186,17 @@ def _held_ports(stream: OperandStream, subject: Subject, latency: int) -> Stimul
     }
 
 
-def _above(stream: OperandStream, rng: np.random.Generator) -> Integers:
+def _above(stream: OperandStream, rng: np.random.Generator) -> Numbers:
     """Return sums of sixteen products each, drawn from the stream's own operands."""
     cycles = len(stream.valid)
     picks = rng.integers(cycles, size=(2, 16, cycles))
     products = stream.activations[picks[0]] * stream.weights[picks[1]]
-    return products.sum(axis=0).astype(np.int64)
+    return products.sum(axis=0)
 
 
-def _sum_patterns(sums: Integers, subject: Subject) -> Integers:
-    if subject.activation in ("int8",):
-        return sums & ((1 << subject.accumulator) - 1)
+def _sum_patterns(sums: Numbers, subject: Subject) -> Integers:
+    if subject.activation == "int8":
+        return sums.astype(np.int64) & ((1 << subject.accumulator) - 1)
     return patterns(sums, "fp32")
 
 
@@ -227,5 +237,3 @@ _PORTS: Mapping[str, Callable[[OperandStream, Subject, int], Stimulus]] = {
     "pe_held": _held_ports,
     "pe_dot": _dot_ports,
 }
-
-Patterns = npt.NDArray[np.int64]
