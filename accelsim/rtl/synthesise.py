@@ -1,0 +1,113 @@
+"""Libraries in, technologies out: the run behind ``accelsim rtl synthesise``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from accelsim.errors import UserError
+from accelsim.rtl.characterise import Progress
+from accelsim.rtl.liberty import Library, read_library
+from accelsim.rtl.pe_measure import Operands, measure
+from accelsim.rtl.pe_subjects import SUBJECTS, lookup_subject
+from accelsim.rtl.price_tables import Findings, rows, write_findings
+from accelsim.rtl.primitives import measure_primitive, measure_register, primitives
+from accelsim.rtl.synthesis import Mapper
+
+PRIMITIVES = "primitives"  # stands for all of them where PEs are named
+# Cells not meant for logic, too weak to drive any, or that this project does not simulate; and a
+# node and a clock that fits it. Libraries that nobody lists leave out nothing.
+KNOWN_LIBRARIES = {
+    r"^asap7": (
+        ("*x1p*", "*xp*", "SDF*", "*DLL*", "*DHL*", "DFF*Qx4*", "DFFASR*", "ICG*DC*"),
+        7,
+        1000.0,
+    ),
+    r"^sky130": (
+        ("*probe*", "*lpflow*", "*__edf*", "*__sdf*", "*__sedf*", "*__dl[xr]*", "*clkdly*"),
+        130,
+        200.0,
+    ),
+}
+DEFAULT_CLOCK_MHZ = 500.0
+
+
+def synthesise(
+    liberty: Sequence[Path],
+    names: Sequence[str],
+    *,
+    clock_mhz: float | None,
+    node_nm: int | None,
+    excluded: Sequence[str],
+    operands: Sequence[Operands],
+    network: str,
+    out: Path,
+    name: str | None,
+    seed: int,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Synthesise and measure PEs and primitives with one library; write what was found.
+
+    Args:
+        liberty: Files of the library.
+        names: PEs of ``SUBJECTS``, and ``primitives``; all if empty.
+        clock_mhz: Clock target; None takes one that fits a known library.
+        node_nm: Node; None takes that of a known library.
+        excluded: Patterns of cells to leave out of mapping, besides those of a known library.
+        operands: Of a network.
+        network: Its name.
+        out: Folder for the files.
+        name: Of the technology; None takes the library's.
+        seed: Of drawn streams.
+        progress: Told what is going on.
+
+    Returns:
+        Keys library, clock_mhz, rows (see `price_tables.rows`), files.
+
+    Raises:
+        UserError: A bad library, an unknown PE, missing tools.
+    """
+    wanted = list(names) or [PRIMITIVES, *SUBJECTS]
+    chosen = [lookup_subject(each) for each in wanted if each != PRIMITIVES]
+    progress("reading the library")
+    library = read_library(liberty)
+    known, known_node, known_clock = _known(library)
+    node = node_nm or known_node
+    if node is None:
+        raise UserError("is missing", key="--node-nm", allowed="the node of an unknown library")
+    clock = clock_mhz or known_clock
+    if not 1 <= clock <= 20_000:
+        raise UserError("out of range", key="--clock-mhz", value=clock, allowed="1 to 20000")
+    mapper = Mapper(library, [*known, *excluded])
+    try:
+        findings = Findings(
+            library.name, library.voltage_v, library.temperature_c, clock, mapper.version,
+            mapper.excluded, network if operands else "",
+        )  # fmt: skip
+        period = 1e6 / clock
+        label = name or re.sub(r"\W+", "_", library.texts[0].name)
+        findings.register = measure_register(mapper, period, progress)
+        for primitive in primitives() if PRIMITIVES in wanted else ():
+            findings.primitives.append(measure_primitive(mapper, primitive, period, seed, progress))
+        files = write_findings(findings, out, label, node)
+        for subject in chosen:
+            findings.pes.append(measure(mapper, subject, period, operands, seed, progress))
+            # A PE takes minutes: what is known by now survives an interruption.
+            files = write_findings(findings, out, label, node)
+    finally:
+        mapper.close()
+    return {
+        "library": library.name,
+        "clock_mhz": clock,
+        "rows": rows(findings),
+        "files": [str(file) for file in files],
+    }
+
+
+def _known(library: Library) -> tuple[Iterable[str], int | None, float]:
+    for pattern, (excluded, node, clock) in KNOWN_LIBRARIES.items():
+        if re.search(pattern, library.texts[0].name):
+            return excluded, node, clock
+    return (), None, DEFAULT_CLOCK_MHZ
