@@ -311,6 +311,43 @@ def rtl_simulate(
     }
 
 
+def rtl_synthesise(
+    pes: Sequence[str] = (),
+    *,
+    liberty: Sequence[Path],
+    clock_mhz: float | None = None,
+    node_nm: int | None = None,
+    excluded: Sequence[str] = (),
+    name: str | None = None,
+    out: Path = Path("reports/synthesis"),
+    seed: int = 0,
+    progress: Progress = _silent,
+) -> dict[str, Any]:
+    """Synthesise PEs and primitives with a cell library into prices; see `rtl.synthesise`.
+
+    Operand streams are drawn, and cut out of what the linears of the shipped network multiply.
+
+    Raises:
+        UserError: A bad library, an unknown PE, missing tools.
+    """
+    from accelsim.rtl import synthesise
+
+    source = open_source(Request(decode=0, seed=seed))
+    return synthesise.synthesise(
+        liberty,
+        pes,
+        clock_mhz=clock_mhz,
+        node_nm=node_nm,
+        excluded=excluded,
+        operands=lambda: source.operands(progress),
+        network=source.name,
+        out=out,
+        name=name,
+        seed=seed,
+        progress=progress,
+    )
+
+
 def write_numbers(outcome: Outcome, folder: Path) -> None:
     """Write the numbers of an outcome; figures and page come with ``write_report``."""
     from accelsim.report import write

@@ -19,7 +19,7 @@ from accelsim.rtl.words import Stimulus
 
 Progress = Callable[[str], None]
 
-LONGEST_LATENCY = 6
+LONGEST_LATENCY = 5
 # Targets of abc, in parts of the clock period.
 _TIGHT = 0.6
 # Where the fastest way misses the clock by this factor, the others are not tried.
@@ -43,9 +43,7 @@ class Mapped:
         return self.netlist.area_um2()
 
 
-def map_module(
-    mapper: Mapper, top: str, parameters: Mapping[str, int], setting: Setting
-) -> Mapped:
+def map_module(mapper: Mapper, top: str, parameters: Mapping[str, int], setting: Setting) -> Mapped:
     """Synthesise a module one way, and analyse it.
 
     Raises:

@@ -54,9 +54,7 @@ def fit(
     unseen = np.asarray(held_out, bool)
     # Relative errors count, so that a quiet stream is told as well as a busy one.
     weights = 1 / energies[~unseen]
-    found = nonnegative(
-        counts[~unseen] * weights[:, None], (energies[~unseen] - idle_pj) * weights
-    )
+    found = nonnegative(counts[~unseen] * weights[:, None], (energies[~unseen] - idle_pj) * weights)
     errors = np.abs(counts[unseen] @ found + idle_pj - energies[unseen]) / energies[unseen]
     worst = int(np.argmax(errors))
     listed = [name for name, out in zip(names, unseen, strict=True) if out]

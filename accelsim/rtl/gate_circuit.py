@@ -209,10 +209,7 @@ class _Builder:
         )
         idle, active = both + up[high] + down[0], both + up[high | bit | gated] + down[bit | gated]
         into = _slew(self.timing.slews_ps, each.nets[enable.name])
-        changes = [
-            _edge(enable.power, names, value, into)[bit * value]
-            for value in (False, True)
-        ]
+        changes = [_edge(enable.power, names, value, into)[bit * value] for value in (False, True)]
         self.clock_gates.append(
             {
                 "enable": each.nets[enable.name],

@@ -155,9 +155,7 @@ def settle_timed(arrays, stimulus, watched, outputs, cycle_energy, unit_energy, 
         before[:] = values
         spent, pending = 0.0, 0
         if cycle > 0:
-            spent, pending = _clock_timed(
-                arrays, before, unit_energy, gates, wheel, links, due
-            )
+            spent, pending = _clock_timed(arrays, before, unit_energy, gates, wheel, links, due)
         for index in range(len(arrays.input_net)):
             new = stimulus[cycle, index]
             if new != values[arrays.input_net[index]]:

@@ -151,8 +151,10 @@ class Library:
         """
         if name not in self._homes:
             raise UserError(
-                "unknown cell type", file=self.texts[0].file, value=name, allowed="a cell of "
-                + self.name,
+                "unknown cell type",
+                file=self.texts[0].file,
+                value=name,
+                allowed="a cell of " + self.name,
             )
         if name not in self._parsed:
             self._parsed[name] = _cell(name, self._homes[name])

@@ -61,9 +61,7 @@ class LibertyText:
 
     def has_power(self) -> bool:
         """Return whether any cell holds a table of internal power."""
-        return any(
-            "internal_power" in text and _POWER.search(text) for text in self.cells.values()
-        )
+        return any("internal_power" in text and _POWER.search(text) for text in self.cells.values())
 
 
 def read_text(path: Path) -> LibertyText:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -33,13 +33,20 @@ _HOLD_OUT = 3  # every third drawn stream and every second of the network is kep
 _SETTLED = 24  # cycles until registers hold nothing of the start
 
 
-@dataclass(frozen=True)
-class Operands:
+class Operands(Protocol):
     """What one linear of a network multiplies: codes [tokens, k], weights [outputs, k]."""
 
-    name: str
-    codes: npt.NDArray[Any]
-    weights: npt.NDArray[Any]
+    @property
+    def name(self) -> str:
+        """Name of the linear."""
+
+    @property
+    def codes(self) -> npt.NDArray[Any]:
+        """The codes, int8."""
+
+    @property
+    def weights(self) -> npt.NDArray[Any]:
+        """The weights, -1, 0, +1."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +189,10 @@ def _weigh(
 
 def _counts(stream: OperandStream, subject: Subject) -> Floats:
     """Return counts per cycle of the unit, all lanes together."""
-    a, w = patterns(stream.activations, subject.activation), patterns(stream.weights, subject.weight)
+    a, w = (
+        patterns(stream.activations, subject.activation),
+        patterns(stream.weights, subject.weight),
+    )
     lanes = subject.lanes
     if lanes == 1:
         return counts_of(stream, a, w)

@@ -84,9 +84,7 @@ SUBJECTS = _table()
 def lookup_subject(name: str) -> Subject:
     """Return the row of ``SUBJECTS``; raise UserError for an unknown name."""
     if name not in SUBJECTS:
-        raise UserError(
-            "unknown PE", key="PE", value=name, allowed=did_you_mean(name, SUBJECTS)
-        )
+        raise UserError("unknown PE", key="PE", value=name, allowed=did_you_mean(name, SUBJECTS))
     return SUBJECTS[name]
 
 

@@ -339,5 +339,3 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "item"):
         value = value.item()
     return _rounded(value)
-
-

@@ -23,7 +23,6 @@ Draw = Callable[[np.random.Generator, int], dict[str, Integers]]
 
 CYCLES = 600
 _SETTLED = 12
-_DEEPEST = 8
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,8 @@ class Primitive:
         top: SystemVerilog module.
         parameters: Its parameters without those of the pipeline.
         draw: Values of its inputs.
-        stages: Parameter that says how many register ranks it has; "" for none.
+        stages: Parameters that say how many register ranks it has.
+        deepest: Latency past which there are no more ranks.
         results: Results of a cycle.
         multiplies: Booth recoding is worth a try.
     """
@@ -46,14 +46,14 @@ class Primitive:
     top: str
     parameters: Mapping[str, int]
     draw: Draw
-    stages: str = ""
+    stages: tuple[str, ...] = ()
+    deepest: int = 1
     results: int = 1
     multiplies: bool = False
 
     def at(self, latency: int) -> dict[str, int]:
         """Return the parameters at a latency, one more than the ranks."""
-        values = dict(self.parameters)
-        return values | {self.stages: latency - 1} if self.stages else values
+        return dict(self.parameters) | dict.fromkeys(self.stages, latency - 1)
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,9 @@ def primitives() -> tuple[Primitive, ...]:
         Primitive("int_add", bits, "int_add", {"BITS": bits}, _uniform({"a": bits, "b": bits}))
         for bits in (8, 12, 16, 20, 24, 32, 40)
     ]
-    rows.append(Primitive("int_compare", 32, "int_compare", {"BITS": 32}, _uniform({"a": 32, "b": 32})))
+    rows.append(
+        Primitive("int_compare", 32, "int_compare", {"BITS": 32}, _uniform({"a": 32, "b": 32}))
+    )
     rows.append(
         Primitive("int_mul.8", 0, "int_mul", {"A": 8, "B": 8}, _uniform({"a": 8, "b": 8}),
                   multiplies=True)
@@ -92,11 +94,14 @@ def primitives() -> tuple[Primitive, ...]:
     for name, exponent, significand in (("fp16", 5, 10), ("bf16", 8, 7), ("fp32", 8, 23)):
         widths = {"EXP": exponent, "MAN": significand}
         draw = _floats(name, ("a", "b"))
-        rows.append(Primitive(f"{name}_add", 0, "fp_add", widths, draw, "STAGES"))
-        rows.append(Primitive(f"{name}_mul", 0, "fp_mul", widths, draw, "STAGES", multiplies=True))
+        rows.append(Primitive(f"{name}_add", 0, "fp_add", widths, draw, ("STAGES",), 4))
+        rows.append(
+            Primitive(f"{name}_mul", 0, "fp_mul", widths, draw, ("STAGES",), 3, multiplies=True)
+        )
     rows += [
-        Primitive("quantise", 0, "quantise", {"EXP": 8, "MAN": 23}, _quantised, "STAGES"),
-        Primitive("dequantise", 0, "dequantise", {"ACC": 32, "DIVIDE": 0}, _sums, "RANKED"),
+        Primitive("quantise", 0, "quantise", {"EXP": 8, "MAN": 23}, _quantised, ("STAGES",), 3),
+        Primitive("dequantise", 0, "dequantise", {"ACC": 32, "DIVIDE": 0, "RANKED": 1}, _sums,
+                  ("SCALE_STAGES", "WEIGHT_STAGES"), 3),
         Primitive("cast.int8_to_float", 0, "int_to_float", {"BITS": 8, "EXP": 5, "MAN": 10},
                   _uniform({"integer_in": 8})),
         Primitive("decoder.ternary2", 0, "decoder_ternary2", {"WEIGHTS": 4}, _ternary2, results=4),
@@ -104,7 +109,7 @@ def primitives() -> tuple[Primitive, ...]:
                   results=5),
         Primitive("decoder.tl1", 0, "decoder_tl1", {"PAIRS": 1}, _below("stored", 9), results=2),
         Primitive("decoder.tl2", 0, "decoder_tl2", {"TRIPLES": 1}, _triples, results=3),
-        Primitive("absmax", 8, "absmax", {"LANES": 8, "EXP": 8, "MAN": 23}, _row, "", results=8),
+        Primitive("absmax", 8, "absmax", {"LANES": 8, "EXP": 8, "MAN": 23}, _row, results=8),
     ]  # fmt: skip
     return tuple(rows)
 
@@ -117,10 +122,9 @@ def measure_primitive(
     Raises:
         UserError: The netlist differs from its source, or Yosys fails.
     """
-    latencies = range(1, _DEEPEST + 1) if primitive.stages else (1,)
     latency, best, tried = smallest(
         mapper, primitive.top, primitive.at, period_ps, multiplies=primitive.multiplies,
-        latencies=latencies, progress=progress,
+        latencies=range(1, primitive.deepest + 1), progress=progress,
     )  # fmt: skip
     progress(f"checking and measuring {primitive.price}")
     stimulus = primitive.draw(np.random.default_rng(seed), CYCLES)

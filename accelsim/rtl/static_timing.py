@@ -132,8 +132,10 @@ class _Analysis:
         setups = [arc for arc in pin.arcs if arc.kind == "setup_rising"]
         return max(
             self.arrivals[net][edge]
-            + max((_setup(arc, edge, self.slews[net][edge], self.clock_slew) for arc in setups),
-                  default=0.0)
+            + max(
+                (_setup(arc, edge, self.slews[net][edge], self.clock_slew) for arc in setups),
+                default=0.0,
+            )
             for edge in (FALL, RISE)
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ def synthesise(
     clock_mhz: float | None,
     node_nm: int | None,
     excluded: Sequence[str],
-    operands: Sequence[Operands],
+    operands: Callable[[], Sequence[Operands]],
     network: str,
     out: Path,
     name: str | None,
@@ -56,7 +56,7 @@ def synthesise(
         clock_mhz: Clock target; None takes one that fits a known library.
         node_nm: Node; None takes that of a known library.
         excluded: Patterns of cells to leave out of mapping, besides those of a known library.
-        operands: Of a network.
+        operands: What the linears of a network multiply; called where a PE is to be measured.
         network: Its name.
         out: Folder for the files.
         name: Of the technology; None takes the library's.
@@ -84,7 +84,7 @@ def synthesise(
     try:
         findings = Findings(
             library.name, library.voltage_v, library.temperature_c, clock, mapper.version,
-            mapper.excluded, network if operands else "",
+            mapper.excluded, network if chosen else "",
         )  # fmt: skip
         period = 1e6 / clock
         label = name or re.sub(r"\W+", "_", library.texts[0].name)
@@ -92,8 +92,9 @@ def synthesise(
         for primitive in primitives() if PRIMITIVES in wanted else ():
             findings.primitives.append(measure_primitive(mapper, primitive, period, seed, progress))
         files = write_findings(findings, out, label, node)
+        streams = operands() if chosen else ()
         for subject in chosen:
-            findings.pes.append(measure(mapper, subject, period, operands, seed, progress))
+            findings.pes.append(measure(mapper, subject, period, streams, seed, progress))
             # A PE takes minutes: what is known by now survives an interruption.
             files = write_findings(findings, out, label, node)
     finally:
