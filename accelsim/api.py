@@ -330,22 +330,11 @@ def rtl_synthesise(
     Raises:
         UserError: A bad library, an unknown PE, missing tools.
     """
-    from accelsim.rtl import synthesise
+    from accelsim.rtl.synthesise import Order, synthesise
 
+    order = Order(liberty, pes, out, clock_mhz, node_nm, excluded, name, seed)
     source = open_source(Request(decode=0, seed=seed))
-    return synthesise.synthesise(
-        liberty,
-        pes,
-        clock_mhz=clock_mhz,
-        node_nm=node_nm,
-        excluded=excluded,
-        operands=lambda: source.operands(progress),
-        network=source.name,
-        out=out,
-        name=name,
-        seed=seed,
-        progress=progress,
-    )
+    return synthesise(order, lambda: source.operands(progress), source.name, progress)
 
 
 def write_numbers(outcome: Outcome, folder: Path) -> None:

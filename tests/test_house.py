@@ -33,7 +33,7 @@ MAY_IMPORT = {
     # DesignConfig is what a family of designs is made of: checks quote its keys.
     "engine": {"trace", "hardware", "result", "kernels", "formats", "errors", "config"},
     "report": {"files", "result", "errors"},
-    "rtl": {"hardware", "engine", "formats", "files", "errors", "config", "locate"},
+    "rtl": {"hardware", "engine", "formats", "files", "errors", "config", "kernels", "locate"},
     "cli": {"__init__", "api", "catalogue", "inference", "errors", "kernels", "report"},
 }
 JOINERS = {"api", "catalogue", "inference", "manifest", "papers", "workloads"}

@@ -281,6 +281,41 @@ class TestWithYosys:
         assert timed >= once
         assert runs[1].mean_pj >= runs[0].mean_pj
 
+    def test_a_users_library_gives_the_users_technology(
+        self, mapper: object, tmp_path: Path
+    ) -> None:
+        from accelsim.rtl.synthesise import Order, synthesise
+
+        told: list[str] = []
+        order = Order([LIBERTY], ["ternary_add"], tmp_path, clock_mhz=100, node_nm=22, name="mine")
+        result = synthesise(order, list, "none", told.append)
+        row = result["rows"][0]
+        assert row["name"] == "ternary_add"
+        assert row["ternary_low_pj"] <= row["ternary_high_pj"]
+        assert told
+        technology = load_technology(tmp_path / "mine.yaml")
+        assert (technology.name, technology.node_nm, technology.voltage_v) == ("mine", 22, 2.0)
+        area = technology.price("pe.ternary_add.area")
+        assert (area.how, area.value) == ("synthesised", pytest.approx(row["area_um2"], rel=1e-3))
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"names": ["ternary_ad"]}, "unknown PE.*did you mean ternary_add"),
+            ({"node_nm": None}, "--node-nm: is missing"),
+            ({"clock_mhz": 0.5}, "--clock-mhz: out of range"),
+        ],
+    )
+    def test_a_bad_order_is_refused_in_one_line(
+        self, tmp_path: Path, change: dict[str, object], message: str
+    ) -> None:
+        from accelsim.rtl.synthesise import Order, synthesise
+
+        fields = {"liberty": [LIBERTY], "names": ["ternary_add"], "out": tmp_path, "node_nm": 22}
+        order = Order(**(fields | change))  # type: ignore[arg-type]
+        with pytest.raises(UserError, match=message):
+            synthesise(order, list, "none", str)
+
     def test_an_error_of_yosys_is_one_line(self, mapper: object, tmp_path: Path) -> None:
         from accelsim.rtl.synthesis import Mapper, Setting
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from accelsim.errors import UserError
 from accelsim.rtl import circuit as compiled
-from accelsim.rtl.gate_circuit import Circuit, build as build_circuit
+from accelsim.rtl.gate_circuit import Circuit
+from accelsim.rtl.gate_circuit import build as build_circuit
 from accelsim.rtl.gate_energy import simulate
 from accelsim.rtl.netlist import Netlist, read_netlist
 from accelsim.rtl.sources import SV_FOLDER, sources_of

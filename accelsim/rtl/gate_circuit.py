@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from accelsim.errors import UserError
 from accelsim.rtl.boolean import Truth, inputs_of, truth_table
-from accelsim.rtl.liberty import Cell, Power
+from accelsim.rtl.liberty import Cell, Power, Table
 from accelsim.rtl.netlist import HIGH, Instance, Netlist
 from accelsim.rtl.static_timing import FALL, RISE, Timing, driven_pin, net_loads, ticks
 
@@ -111,9 +111,9 @@ class _Builder:
         self.netlist, self.timing, self.driver = netlist, timing, driver
         self.half_v2 = voltage_v**2 / 2
         self.loads = net_loads(netlist, driver)
-        self.gates: list[dict[str, npt.NDArray[np.generic]]] = []
-        self.flops: list[dict[str, object]] = []
-        self.clock_gates: list[dict[str, object]] = []
+        self.gates: list[dict[str, Any]] = []
+        self.flops: list[dict[str, Any]] = []
+        self.clock_gates: list[dict[str, Any]] = []
         self.gated_clock = {
             each.nets[driven_pin(each.cell).name]: index
             for index, each in enumerate(netlist.clock_gates)
@@ -226,6 +226,11 @@ class _Builder:
         tables = [len(gate["input"]) for gate in self.gates]
         truths = [len(gate["truth"]) for gate in self.gates]
         inputs = [self.netlist.inputs[name][bit] for name, bit in bits]
+        readers = self._readers()
+        energies = [
+            _column(self.flops, name, np.float64).reshape(-1, 2, 2) * _FJ_TO_PJ
+            for name in ("clock", "fall", "settle")
+        ]
         return Arrays(
             values,
             _starts(pins).astype(np.int32),
@@ -237,15 +242,16 @@ class _Builder:
             _joined(self.gates, "input", np.float64),
             _joined(self.gates, "output", np.float64),
             _joined(self.gates, "delay", np.int32).reshape(-1, 2),
-            *self._readers(),
+            readers[0],
+            readers[1],
+            readers[2],
             _column(self.flops, "data", np.int32),
             _column(self.flops, "out", np.int32),
             _column(self.flops, "inverts", np.uint8),
             _column(self.flops, "gate", np.int32),
-            *(
-                _column(self.flops, name, np.float64).reshape(-1, 2, 2) * _FJ_TO_PJ
-                for name in ("clock", "fall", "settle")
-            ),
+            energies[0],
+            energies[1],
+            energies[2],
             _column(self.flops, "change", np.float64).reshape(-1, 2) * _FJ_TO_PJ,
             _column(self.flops, "delay", np.int32).reshape(-1, 2),
             _column(self.clock_gates, "enable", np.int32),
@@ -270,7 +276,7 @@ class _Builder:
             for pin, net in enumerate(gate["nets"])
         ]
         for index, flop in enumerate(self.flops):
-            found.append((int(flop["data"]), len(self.gates) + index, 0))  # type: ignore[call-overload]
+            found.append((int(flop["data"]), len(self.gates) + index, 0))
         found.sort()
         table = np.array(found, np.int32).reshape(-1, 3)
         counts = np.bincount(table[:, 0], minlength=self.netlist.nets)
@@ -336,7 +342,8 @@ def _holds(when: str, names: Sequence[str]) -> Truth:
     """Return in which states of ``names`` a condition holds; other names may have any value."""
     others = [name for name in inputs_of(when) if name not in names]
     table = truth_table(when, [*names, *others])
-    return table.reshape(-1, 1 << len(names)).any(axis=0)
+    held: Truth = table.reshape(-1, 1 << len(names)).max(axis=0)
+    return held
 
 
 def _edge(powers: Sequence[Power], names: Sequence[str], rising: bool, slew: float) -> Floats:
@@ -360,19 +367,17 @@ def _output_energy(powers: Sequence[Power], edge: int, slew: float, load: float)
     return float(np.mean(spent)) if spent else 0.0
 
 
-def _at(table: object, slew: float, load: float) -> float:
-    return 0.0 if table is None else table.at(slew, load)  # type: ignore[attr-defined,no-any-return]
+def _at(table: Table | None, slew: float, load: float) -> float:
+    return 0.0 if table is None else table.at(slew, load)
 
 
 def _starts(lengths: Sequence[int]) -> npt.NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
 
 
-def _joined(
-    rows: Sequence[Mapping[str, npt.NDArray[np.generic]]], name: str, kind: type
-) -> npt.NDArray[np.generic]:
+def _joined(rows: Sequence[Mapping[str, Any]], name: str, kind: type) -> Any:
     return np.concatenate([np.zeros(0, kind), *(row[name].ravel() for row in rows)]).astype(kind)
 
 
-def _column(rows: Sequence[Mapping[str, object]], name: str, kind: type) -> npt.NDArray[np.generic]:
+def _column(rows: Sequence[Mapping[str, Any]], name: str, kind: type) -> Any:
     return np.array([row[name] for row in rows], kind)

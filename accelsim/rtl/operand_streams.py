@@ -142,7 +142,8 @@ def counts_of(
 
 def hamming(patterns: Integers) -> Integers:
     """Return how many bits change from each pattern to the next, [cycles - 1]."""
-    return np.bitwise_count(patterns[1:] ^ patterns[:-1]).astype(np.int64)
+    changed: Integers = np.bitwise_count(patterns[1:] ^ patterns[:-1]).astype(np.int64)
+    return changed
 
 
 def joined(streams: Sequence[OperandStream]) -> OperandStream:

@@ -211,7 +211,8 @@ def _counts(stream: OperandStream, subject: Subject) -> Floats:
         )
         for lane in range(lanes)
     ]
-    return np.sum(by_lane, axis=0)
+    total: Floats = np.sum(by_lane, axis=0)
+    return total
 
 
 def _mean(

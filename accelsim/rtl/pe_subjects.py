@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from accelsim.errors import UserError, did_you_mean
 from accelsim.rtl.operand_streams import Integers, Numbers, OperandStream
@@ -189,7 +190,8 @@ def _above(stream: OperandStream, rng: np.random.Generator) -> Numbers:
     cycles = len(stream.valid)
     picks = rng.integers(cycles, size=(2, 16, cycles))
     products = stream.activations[picks[0]] * stream.weights[picks[1]]
-    return products.sum(axis=0)
+    total: Numbers = products.sum(axis=0)
+    return total
 
 
 def _sum_patterns(sums: Numbers, subject: Subject) -> Integers:
@@ -202,11 +204,12 @@ def _dot_ports(stream: OperandStream, subject: Subject, latency: int) -> Stimulu
     """A cycle takes ``lanes`` operand pairs; their operation follows when the tree is through."""
     lanes = subject.lanes
     cycles = len(stream.valid) // lanes
-    a, w, valid = (
-        each[: cycles * lanes].reshape(cycles, lanes)
-        for each in (stream.activations, stream.weights, stream.valid)
-    )
-    wide = OperandStream("", a[:, 0], w[:, 0], valid.any(axis=1), stream.ternary, stream.tile)
+    shape, whole = (cycles, lanes), cycles * lanes
+    a = stream.activations[:whole].reshape(shape)
+    w = stream.weights[:whole].reshape(shape)
+    valid = stream.valid[:whole].reshape(shape)
+    busy: npt.NDArray[np.bool_] = valid.max(axis=1)
+    wide = OperandStream("", a[:, 0], w[:, 0], busy, stream.ternary, stream.tile)
     op, column = _operations(wide, latency)
     depth = 2 + max(1, (lanes - 1).bit_length())
     return {

@@ -154,7 +154,7 @@ def everything(findings: Findings) -> dict[str, Any]:
 
 
 def _pe(pe: Measured) -> dict[str, Any]:
-    return _plain(
+    plain: dict[str, Any] = _plain(
         {
             "name": pe.subject.name,
             "parameters": dict(pe.best.parameters),
@@ -173,6 +173,7 @@ def _pe(pe: Measured) -> dict[str, Any]:
             "energy": {kind: _weighed(weighed) for kind, weighed in pe.weighed.items()},
         }
     )  # fmt: skip
+    return plain
 
 
 def _weighed(weighed: Weighed) -> dict[str, Any]:

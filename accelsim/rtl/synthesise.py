@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from accelsim.rtl.synthesis import Mapper
 PRIMITIVES = "primitives"  # stands for all of them where PEs are named
 # Cells not meant for logic, too weak to drive any, or that this project does not simulate; and a
 # node and a clock that fits it. Libraries that nobody lists leave out nothing.
-KNOWN_LIBRARIES = {
+KNOWN_LIBRARIES: dict[str, tuple[Sequence[str], int, float]] = {
     r"^asap7": (
         ("*x1p*", "*xp*", "SDF*", "*DLL*", "*DHL*", "DFF*Qx4*", "DFFASR*", "ICG*DC*"),
         7,
@@ -34,33 +35,43 @@ KNOWN_LIBRARIES = {
 DEFAULT_CLOCK_MHZ = 500.0
 
 
+@dataclass(frozen=True)
+class Order:
+    """What is to be synthesised.
+
+    Attributes:
+        liberty: Files of the library.
+        names: PEs of ``SUBJECTS``, and ``primitives``; all if empty.
+        out: Folder for the files.
+        clock_mhz: Clock target; None takes one that fits a known library.
+        node_nm: Node; None takes that of a known library.
+        excluded: Patterns of cells to leave out of mapping, besides those of a known library.
+        name: Of the technology; None takes the library's.
+        seed: Of drawn streams.
+    """
+
+    liberty: Sequence[Path]
+    names: Sequence[str]
+    out: Path
+    clock_mhz: float | None = None
+    node_nm: int | None = None
+    excluded: Sequence[str] = ()
+    name: str | None = None
+    seed: int = 0
+
+
 def synthesise(
-    liberty: Sequence[Path],
-    names: Sequence[str],
-    *,
-    clock_mhz: float | None,
-    node_nm: int | None,
-    excluded: Sequence[str],
+    order: Order,
     operands: Callable[[], Sequence[Operands]],
     network: str,
-    out: Path,
-    name: str | None,
-    seed: int,
     progress: Progress,
 ) -> dict[str, Any]:
     """Synthesise and measure PEs and primitives with one library; write what was found.
 
     Args:
-        liberty: Files of the library.
-        names: PEs of ``SUBJECTS``, and ``primitives``; all if empty.
-        clock_mhz: Clock target; None takes one that fits a known library.
-        node_nm: Node; None takes that of a known library.
-        excluded: Patterns of cells to leave out of mapping, besides those of a known library.
+        order: What is to be synthesised.
         operands: What the linears of a network multiply; called where a PE is to be measured.
         network: Its name.
-        out: Folder for the files.
-        name: Of the technology; None takes the library's.
-        seed: Of drawn streams.
         progress: Told what is going on.
 
     Returns:
@@ -69,34 +80,28 @@ def synthesise(
     Raises:
         UserError: A bad library, an unknown PE, missing tools.
     """
-    wanted = list(names) or [PRIMITIVES, *SUBJECTS]
+    wanted = list(order.names) or [PRIMITIVES, *SUBJECTS]
     chosen = [lookup_subject(each) for each in wanted if each != PRIMITIVES]
     progress("reading the library")
-    library = read_library(liberty)
-    known, known_node, known_clock = _known(library)
-    node = node_nm or known_node
-    if node is None:
-        raise UserError("is missing", key="--node-nm", allowed="the node of an unknown library")
-    clock = clock_mhz or known_clock
-    if not 1 <= clock <= 20_000:
-        raise UserError("out of range", key="--clock-mhz", value=clock, allowed="1 to 20000")
-    mapper = Mapper(library, [*known, *excluded])
+    library = read_library(order.liberty)
+    known, node, clock = _target(library, order)
+    label = order.name or re.sub(r"\W+", "_", library.texts[0].name)
+    mapper = Mapper(library, [*known, *order.excluded])
     try:
         findings = Findings(
             library.name, library.voltage_v, library.temperature_c, clock, mapper.version,
             mapper.excluded, network if chosen else "",
         )  # fmt: skip
-        period = 1e6 / clock
-        label = name or re.sub(r"\W+", "_", library.texts[0].name)
-        findings.register = measure_register(mapper, period, progress)
-        for primitive in primitives() if PRIMITIVES in wanted else ():
-            findings.primitives.append(measure_primitive(mapper, primitive, period, seed, progress))
-        files = write_findings(findings, out, label, node)
+        if PRIMITIVES in wanted:
+            _measure_primitives(mapper, findings, order.seed, progress)
+        files = write_findings(findings, order.out, label, node)
         streams = operands() if chosen else ()
         for subject in chosen:
-            findings.pes.append(measure(mapper, subject, period, streams, seed, progress))
+            findings.pes.append(
+                measure(mapper, subject, 1e6 / clock, streams, order.seed, progress)
+            )
             # A PE takes minutes: what is known by now survives an interruption.
-            files = write_findings(findings, out, label, node)
+            files = write_findings(findings, order.out, label, node)
     finally:
         mapper.close()
     return {
@@ -107,8 +112,22 @@ def synthesise(
     }
 
 
-def _known(library: Library) -> tuple[Iterable[str], int | None, float]:
-    for pattern, (excluded, node, clock) in KNOWN_LIBRARIES.items():
-        if re.search(pattern, library.texts[0].name):
-            return excluded, node, clock
-    return (), None, DEFAULT_CLOCK_MHZ
+def _measure_primitives(mapper: Mapper, findings: Findings, seed: int, progress: Progress) -> None:
+    period = 1e6 / findings.clock_mhz
+    findings.register = measure_register(mapper, period, progress)
+    for primitive in primitives():
+        findings.primitives.append(measure_primitive(mapper, primitive, period, seed, progress))
+
+
+def _target(library: Library, order: Order) -> tuple[Sequence[str], int, float]:
+    """Return cells to leave out, node and clock, checked."""
+    name = library.texts[0].name
+    known = next((row for key, row in KNOWN_LIBRARIES.items() if re.search(key, name)), None)
+    excluded, known_node, known_clock = known or ((), None, DEFAULT_CLOCK_MHZ)
+    node = order.node_nm or known_node
+    if node is None:
+        raise UserError("is missing", key="--node-nm", allowed="the node of an unknown library")
+    clock = order.clock_mhz or known_clock
+    if not 1 <= clock <= 20_000:
+        raise UserError("out of range", key="--clock-mhz", value=clock, allowed="1 to 20000")
+    return excluded, node, clock
