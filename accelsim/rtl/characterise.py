@@ -102,17 +102,46 @@ def smallest(
     """
     tried: list[Mapped] = []
     for latency in latencies:
-        here: list[Mapped] = []
-        for setting in settings(period_ps, multiplies, wide):
-            progress(f"synthesising {top} at latency {latency}: {setting.text()}")
-            here.append(map_module(mapper, top, parameters_at(latency), setting))
-            if here[0].timing.critical_ps > period_ps * _HOPELESS:
-                break
+        ways = settings(period_ps, multiplies, wide)
+        here = _mapped_ways(mapper, top, parameters_at(latency), ways, period_ps, progress)
         tried += here
         met = [each for each in here if each.timing.critical_ps <= period_ps]
         if met:
             return latency, min(met, key=lambda each: each.area_um2), tried
     return latency, min(here, key=lambda each: each.timing.critical_ps), tried
+
+
+def _mapped_ways(
+    mapper: Mapper,
+    top: str,
+    parameters: Mapping[str, int],
+    ways: Sequence[Setting],
+    period_ps: float,
+    progress: Progress,
+) -> list[Mapped]:
+    """Return a module mapped in several ways; only the first where that is hopelessly slow.
+
+    abc ends in one of its own assertions on some libraries, in one of its ways of mapping: that way
+    is told and left out.
+
+    Raises:
+        UserError: No way works.
+    """
+    found: list[Mapped] = []
+    failures: list[UserError] = []
+    for setting in ways:
+        progress(f"synthesising {top} with {dict(parameters)}: {setting.text()}")
+        try:
+            found.append(map_module(mapper, top, parameters, setting))
+        except UserError as error:
+            progress(f"left out, {setting.text()}: {error}")
+            failures.append(error)
+            continue
+        if found[0].setting.fast and found[0].timing.critical_ps > period_ps * _HOPELESS:
+            break
+    if not found:
+        raise failures[0]
+    return found
 
 
 def check(mapped: Mapped, stimulus: Stimulus, skip: int, progress: Progress) -> int:
