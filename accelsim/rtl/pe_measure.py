@@ -30,6 +30,7 @@ BOUNDS = ("func", "timed")  # without and with the gates' delays
 # Cycles of a stream, drawn streams and network streams: of a PE, and of a wide dot product.
 _EXTENT, _WIDE_EXTENT = (512, 24, 14), (96, 9, 7)
 _HOLD_OUT = 3  # every third drawn stream and every second of the network is kept from the fit
+_SHORT_TILE = 16  # of the stream that is compared: six of them write every accumulator
 _SETTLED = 24  # cycles until registers hold nothing of the start
 
 
@@ -131,8 +132,8 @@ def measure(
         kind = "ternary" if ternary else "dense"
         streams = _streams(subject, operands, ternary, rng)
         progress(f"checking and measuring {subject.name} with {kind} weights")
-        tested = stimulus_of(joined(streams[:3]), subject, latency)
-        compared += check(best, tested, _warm_up(subject), progress)
+        tested = stimulus_of(replace(joined(streams[:3]), tile=_SHORT_TILE), subject, latency)
+        compared += check(best, tested, LEAD_IN + 6 * _SHORT_TILE, progress)
         weighed[kind] = _weigh(best, kept, subject, latency, streams)
     area_shares = shares(parts_of(kept), [unit.cell.area_um2 for unit in kept.circuit.units])
     ratio = _mean(kept, subject, latency, streams[:2]) / _mean(best, subject, latency, streams[:2])
@@ -154,12 +155,6 @@ def _streams(
         picks = [operands[index * len(operands) // cut % len(operands)] for index in range(cut)]
         streams += [network_stream(o.name, o.codes, o.weights, cycles, rng) for o in picks]
     return [fitted(stream, subject, rng) for stream in streams]
-
-
-def _warm_up(subject: Subject) -> int:
-    """Return cycles after which every accumulator and drain word was written."""
-    tile = 128
-    return LEAD_IN + 6 * tile if subject.lanes == 1 else LEAD_IN + 2 * tile
 
 
 def _weigh(
