@@ -270,7 +270,18 @@ def _primitive_prices(findings: Findings) -> dict[str, Any]:
         for bits, name in ((16, f"fp16_add.{kind}"), (32, f"fp32_add.{kind}")):
             if name in prices and prices[name]["unit"] == of:
                 _add_width(prices, f"fp_add.{kind}", bits, prices[name])
-    return {name: price for name, price in prices.items() if len(price.get("by_bits", "ok")) > 1}
+    listed = {name: price for name, price in prices.items() if len(price.get("by_bits", "ok")) > 1}
+    for price in listed.values():
+        _spread(price.get("by_bits", {}))
+    return listed
+
+
+def _spread(by_bits: dict[int, dict[str, float]]) -> None:
+    """Give all widths the widest interval of any: lines past the last width then never cross."""
+    low = min((each["low"] / each["value"] for each in by_bits.values()), default=1.0)
+    high = max((each["high"] / each["value"] for each in by_bits.values()), default=1.0)
+    for numbers in by_bits.values():
+        numbers |= {"low": numbers["value"] * low, "high": numbers["value"] * high}
 
 
 def _add_width(prices: dict[str, Any], name: str, bits: int, price: Mapping[str, Any]) -> None:
