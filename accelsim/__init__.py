@@ -19,6 +19,7 @@ _PUBLIC = {
     "run": "accelsim.api",
     "compare": "accelsim.api",
     "gemm": "accelsim.api",
+    "sweep": "accelsim.sweeps",
     "load_network": "accelsim.inference",
     "infer": "accelsim.inference",
     "UserError": "accelsim.errors",

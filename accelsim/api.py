@@ -8,18 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accelsim import locate
-from accelsim.config import DesignConfig, load_design_config
+from accelsim.config import DesignConfig, load_design_config, override, validate
 from accelsim.engine.compare import compare_results
 from accelsim.engine.feasible import check_design
 from accelsim.engine.simulate import simulate
 from accelsim.errors import UserError
+from accelsim.explore.rows import is_row, read_row
 from accelsim.formats import lookup_packing
-from accelsim.hardware.design import build_designs
+from accelsim.hardware.columns import build_designs
 from accelsim.hardware.pe import lookup_pe
 from accelsim.hardware.technology import Technology, load_technology
 from accelsim.manifest import build_manifest
 from accelsim.papers import paper_quote, paper_table
 from accelsim.result import Comparison, Result
+from accelsim.sweeps import workload_request
 from accelsim.workloads import Request, Source, open_source, shipped_profile
 
 if TYPE_CHECKING:
@@ -47,14 +49,19 @@ def load_design(name: str, assignments: Iterable[str] = ()) -> LoadedDesign:
     """Read a design by name or path.
 
     Args:
-        name: A shipped design or a YAML file.
+        name: A shipped design, a YAML file, or ``RESULT#ROW`` for a design of a sweep.
         assignments: ``path.to.key=value`` overrides.
 
     Raises:
         UserError: Unknown name, bad YAML, or a technology that does not exist.
     """
-    path = locate.resolve(name, locate.DESIGNS, option="DESIGN")
-    config = load_design_config(path, assignments)
+    if is_row(name):
+        row = read_row(name)
+        content = override(row.config.model_dump(mode="json"), assignments)
+        path, config = row.file, validate(DesignConfig, content, name)
+    else:
+        path = locate.resolve(name, locate.DESIGNS, option="DESIGN")
+        config = load_design_config(path, assignments)
     try:
         technology = load_technology(config.technology)
     except UserError as error:
@@ -86,7 +93,8 @@ def run(
     """Run a workload on one design.
 
     Args:
-        design: A shipped design or a YAML file.
+        design: A shipped design or a YAML file; or ``RESULT#ROW``, a design of a sweep, which
+            brings its workload.
         network: A network shape; counts are synthetic. Excludes ``checkpoint``.
         checkpoint: A folder with weights; by default the shipped network.
         prompt: Text to prefill; by default the shipped held-out slice.
@@ -108,12 +116,20 @@ def run(
         UserError: Anything in the input that does not fit.
     """
     loaded = load_design(design, assignments)
-    source = open_source(
-        Request(network, checkpoint, prompt, prefill, decode, batch, seed, text, token_ids)
-    )
+    request = Request(network, checkpoint, prompt, prefill, decode, batch, seed, text, token_ids)
+    if is_row(design):
+        request = _request_of_row(design, request)
+    source = open_source(request)
     if accounting == "paper":
         return paper_table(source.config, source.workload, loaded.config.name, loaded.technology)
     return _results([loaded], source, command, progress)[0]
+
+
+def _request_of_row(name: str, given: Request) -> Request:
+    """Return the workload that a row of a sweep ran."""
+    if given != Request():
+        raise UserError("brings its own workload", file=name, allowed="allowed: no options of it")
+    return workload_request(read_row(name).workload)
 
 
 def compare(

@@ -10,20 +10,30 @@ from pydantic import BaseModel
 
 from accelsim import locate
 from accelsim.config import DesignConfig, NetworkConfig, load_design_config, load_network_config
+from accelsim.explore.config import SweepConfig, load_sweep_config
 from accelsim.hardware.pe import PES
 from accelsim.hardware.technology import load_technology
+from accelsim.sweeps import read_space
 
 
 def listing(what: str) -> list[dict[str, Any]]:
-    """Return one plain row for everything of a kind: designs, networks, technologies or pes."""
-    return {"designs": _designs, "networks": _networks, "technologies": _technologies, "pes": _pes}[
-        what
-    ]()
+    """Return a row for everything of a kind: designs, networks, technologies, pes or sweeps."""
+    return {
+        "designs": _designs,
+        "networks": _networks,
+        "technologies": _technologies,
+        "pes": _pes,
+        "sweeps": _sweeps,
+    }[what]()
 
 
 def schema(what: str) -> dict[str, Any]:
-    """Return the JSON Schema of a design or network file, or of summary or compare output."""
-    models: dict[str, type[BaseModel]] = {"design": DesignConfig, "network": NetworkConfig}
+    """Return the JSON Schema of a design, network or sweep file, or of an output."""
+    models: dict[str, type[BaseModel]] = {
+        "design": DesignConfig,
+        "network": NetworkConfig,
+        "sweep": SweepConfig,
+    }
     if what in models:
         return models[what].model_json_schema()
     content = _output_schema(what)
@@ -104,6 +114,23 @@ def _technologies() -> list[dict[str, Any]]:
                 "prices": len(technology.names()),
                 "to be synthesised": len(technology.gaps()),
                 "description": technology.description,
+            }
+        )
+    return rows
+
+
+def _sweeps() -> list[dict[str, Any]]:
+    rows = []
+    for path in sorted(locate.shipped(locate.SWEEPS).glob("*.yaml")):
+        config = load_sweep_config(path)
+        objectives = [f"{o.goal} {o.quantity}" for o in config.objectives]
+        rows.append(
+            {
+                "name": path.stem,
+                "method": config.method.kind,
+                "points": read_space(config, path).points,
+                "objectives": ", ".join(objectives),
+                "description": config.description,
             }
         )
     return rows

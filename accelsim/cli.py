@@ -116,7 +116,7 @@ def main() -> None:
 @_ACCOUNTING
 @_OUTPUT
 def run(design: str, as_json: bool, no_report: bool, out: Path | None, **options: Any) -> None:
-    """Run a network on DESIGN: cycles, energy, area, and a report."""
+    """Run a network on DESIGN, or on row RESULT#ROW of a sweep: cycles, energy, area, a report."""
     from accelsim import api
 
     with _progress(as_json) as tell:
@@ -139,6 +139,40 @@ def compare(
     with _progress(as_json) as tell:
         outcome = api.compare(designs, command=_typed(), progress=tell, **options)
         _deliver(outcome, as_json, no_report, out, tell)
+
+
+@main.command()
+@click.argument("name", metavar="SWEEP")
+@click.option("--workers", type=click.IntRange(1, 1024), default=1, show_default=True)
+@click.option("--scheduler", metavar="tcp://HOST:PORT", help="Work on a Dask cluster instead.")
+@click.option("--resume", is_flag=True, help="Go on with a sweep that was stopped.")
+@click.option("--force", is_flag=True, help="Start over, removing the sweep that is there.")
+@click.option("--csv", is_flag=True, help="CSV also above 100,000 designs, instead of Parquet.")
+@click.option("--yes", is_flag=True, help="Allow more than a million designs.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Where to write.")
+@click.option("--json", "as_json", is_flag=True, help="Print sweep.json, nothing else.")
+def sweep(name: str, out: Path | None, yes: bool, as_json: bool, **options: Any) -> None:
+    """Evaluate the designs of SWEEP, a file of axes, and find those worth building."""
+    from accelsim import sweeps
+    from accelsim.report.sweep_table import sweep_tables
+
+    with _progress(as_json) as tell:
+        result, folder = sweeps.sweep(
+            name,
+            out=out,
+            order=sweeps.Order(**options),
+            yes=yes,
+            tell=tell,
+            advance=tell.advance,
+        )
+    if as_json:
+        click.echo((folder / "sweep.json").read_text(encoding="utf-8"), nl=False)
+    else:
+        _console().print(sweep_tables(result))
+        click.echo(f"\nwritten to {folder}, run a design again: accelsim run '{folder}#ROW'")
+    error = sweeps.nothing_feasible(result, name)
+    if error is not None:
+        raise error
 
 
 @main.command()
@@ -216,17 +250,17 @@ def inspect(path: str, as_json: bool, out: Path | None, **options: Any) -> None:
 
 
 @main.command("list")
-@click.argument("what", type=click.Choice(["designs", "networks", "technologies", "pes"]))
+@click.argument("what", type=click.Choice(["designs", "networks", "technologies", "pes", "sweeps"]))
 @click.option("--json", "as_json", is_flag=True)
 def list_(what: str, as_json: bool) -> None:
-    """List what ships: designs, networks, technologies or PE types."""
+    """List what ships: designs, networks, technologies, PE types or sweeps."""
     from accelsim import catalogue
 
     _print(catalogue.listing(what), as_json, "listing_table")
 
 
 @main.command()
-@click.argument("what", type=click.Choice(["design", "network", "summary", "compare"]))
+@click.argument("what", type=click.Choice(["design", "network", "sweep", "summary", "compare"]))
 def schema(what: str) -> None:
     """Print the JSON Schema of a YAML file or of an output."""
     from accelsim import catalogue
@@ -285,6 +319,7 @@ class _progress:  # noqa: N801 - a context manager that reads like a function
 
     def __init__(self, quiet: bool) -> None:
         self._status: Any = None
+        self._bar: Any = None
         self._quiet = quiet
         self._told_cold = False
 
@@ -298,12 +333,28 @@ class _progress:  # noqa: N801 - a context manager that reads like a function
         self._tell_cold(text)
         if self._quiet or not sys.stderr.isatty():
             return
+        self._stop_bar()
         if self._status is None:
             from rich.console import Console
 
             self._status = Console(stderr=True).status(text)
             self._status.start()
         self._status.update(text)
+
+    def advance(self, done: int, points: int) -> None:
+        """Show how many of all points are done, as a bar with the time that is left."""
+        if self._quiet or not sys.stderr.isatty():
+            return
+        if self._bar is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+            self.stop()
+            columns = (BarColumn(), MofNCompleteColumn(), "designs", TimeRemainingColumn())
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._bar.add_task("designs")
+            self._bar.start()
+        self._bar.update(self._bar.task_ids[0], completed=done, total=points)
 
     def _tell_cold(self, text: str) -> None:
         """Say once that kernels are compiled, when they are: not where input is refused before."""
@@ -315,7 +366,13 @@ class _progress:  # noqa: N801 - a context manager that reads like a function
         if kernels.is_cold():
             click.echo("first run: compiling, about half a minute, once", err=True)
 
+    def _stop_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
     def stop(self) -> None:
+        self._stop_bar()
         if self._status is not None:
             self._status.stop()
             self._status = None

@@ -11,11 +11,20 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 
 from accelsim.errors import UserError, did_you_mean
 
 MAX_YAML_BYTES = 1 << 20
+# Context of a validation that leaves rules between fields to hardware/rules.py, for whole columns.
+FIELDS_ONLY = {"rules": "none"}
 
 Dimension = Annotated[int, Field(ge=1, le=1 << 20)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -60,7 +69,9 @@ class ArrayConfig(Schema):
     )
 
     @model_validator(mode="after")
-    def _lanes_belong_to_units(self) -> ArrayConfig:
+    def _lanes_belong_to_units(self, given: ValidationInfo) -> ArrayConfig:
+        if given.context == FIELDS_ONLY:
+            return self
         if self.organisation == "systolic" and self.lanes != 1:
             raise ValueError("lanes: a systolic PE has one lane; allowed: 1")
         if self.organisation == "dot_product" and self.dataflow != "os":
@@ -109,8 +120,8 @@ class BufferConfig(Schema):
     banks: int = Field(1, ge=1, le=1024, description="at least; more are added for bandwidth")
 
     @model_validator(mode="after")
-    def _stream_fits(self) -> BufferConfig:
-        if self.stream_kib > self.capacity_kib:
+    def _stream_fits(self, given: ValidationInfo) -> BufferConfig:
+        if given.context != FIELDS_ONLY and self.stream_kib > self.capacity_kib:
             raise ValueError(
                 f"stream_kib: larger than capacity_kib; allowed: at most {self.capacity_kib}"
             )
@@ -167,9 +178,10 @@ class DesignConfig(Schema):
     fused: FusedConfig = FusedConfig()
 
     @model_validator(mode="after")
-    def _units_exist(self) -> DesignConfig:
+    def _units_exist(self, given: ValidationInfo) -> DesignConfig:
+        unchecked = given.context == FIELDS_ONLY or self.mac is not None
         for role in ("attention", "lm_head"):
-            if getattr(self.placement, role) == "mac" and self.mac is None:
+            if getattr(self.placement, role) == "mac" and not unchecked:
                 raise ValueError(f"placement.{role}: the design has no mac; allowed: array, vector")
         return self
 
@@ -266,10 +278,15 @@ class _UniqueKeyLoader(_Loader):  # type: ignore[misc]
         return mapping
 
 
-def validate(schema: type[S], content: Mapping[str, Any], file: object) -> S:
+def validate(
+    schema: type[S],
+    content: Mapping[str, Any],
+    file: object,
+    context: Mapping[str, Any] | None = None,
+) -> S:
     """Return ``content`` as ``schema``; the first violation becomes a UserError."""
     try:
-        return schema.model_validate(_floats(schema, dict(content)))
+        return schema.model_validate(_floats(schema, dict(content)), context=context)
     except ValidationError as cause:
         raise _first_violation(schema, cause, file) from cause
 
@@ -355,18 +372,22 @@ def override(content: dict[str, Any], assignments: Iterable[str]) -> dict[str, A
             raise UserError(
                 "value is not valid YAML", file="--set", key=path, value=text
             ) from cause
-        content = _replaced(content, path.split("."), value, path)
+        content = replaced(content, path, value, "--set")
     return content
 
 
-def _replaced(content: dict[str, Any], parts: list[str], value: Any, path: str) -> dict[str, Any]:
-    head, *rest = parts
-    if not rest:
-        return {**content, head: value}
-    inner = content.get(head) or {}
-    if not isinstance(inner, dict):
-        raise UserError("has no keys below it", file="--set", key=path, value=inner)
-    return {**content, head: _replaced(inner, rest, value, path)}
+def replaced(content: dict[str, Any], path: str, value: Any, file: object) -> dict[str, Any]:
+    """Return ``content`` with ``value`` at ``path``, in sections made where there are none."""
+    *sections, last = path.split(".")
+    result = inner = dict(content)
+    for section in sections:
+        below = inner.get(section) or {}
+        if not isinstance(below, dict):
+            raise UserError("has no keys below it", file=file, key=path, value=below)
+        inner[section] = dict(below)
+        inner = inner[section]
+    inner[last] = value
+    return result
 
 
 def load_design_config(path: Path, assignments: Iterable[str] = ()) -> DesignConfig:

@@ -237,3 +237,90 @@ class Comparison:
     results: tuple[Result, ...]
     waterfall: Mapping[str, Mapping[str, tuple[WaterfallRow, ...]]]  # phase -> candidate -> rows
     gain: Mapping[str, Gain]  # by candidate
+
+
+@dataclass(frozen=True)
+class SweepAxis:
+    """One axis of a sweep: paths that move together, and the values of each, level by level."""
+
+    paths: tuple[str, ...]
+    values: tuple[tuple[Any, ...], ...]  # [levels][paths], as written into a design
+    numeric: tuple[bool, ...]  # [paths], whether the column of a path holds numbers
+
+
+@dataclass(frozen=True)
+class SweepBound:
+    """Bounds that a constraint sets on a column of the results."""
+
+    quantity: str
+    at_least: float | None
+    at_most: float | None
+    failed: int  # evaluated designs that break it; 0 for a swept number, which refuses before
+
+
+@dataclass(frozen=True)
+class FrontRow:
+    """One design of the front: its number, the level of every axis, its objectives."""
+
+    index: int
+    levels: tuple[int, ...]  # [axes]
+    objectives: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """What a sweep found; its table of designs stands in a file of its own beside sweep.json.
+
+    A design's number is its index among all points, so numbers of refused points are missing in
+    the table.
+    """
+
+    schema_version: int
+    name: str
+    description: str
+    bases: Mapping[str, Mapping[str, Any]]  # contents of the base designs
+    axes: tuple[SweepAxis, ...]
+    constraints: tuple[SweepBound, ...]
+    objectives: tuple[tuple[str, str], ...]  # column and goal, min or max
+    workloads: tuple[Mapping[str, Any], ...]  # prefix of its columns, and the options of a run
+    method: Mapping[str, Any]
+    points: int  # asked for
+    designs: int  # evaluated: rows of the table
+    feasible: int  # of these, meet all constraints
+    refused: Mapping[str, int]  # points that no machine could be built for or run, by reason
+    front: tuple[FrontRow, ...]  # best first by the first objective
+    knee: int | None  # number of the design of the front nearest to the best of every objective
+    columns: tuple[str, ...]
+    table: str  # file or folder of the table
+    inputs: Mapping[str, str]  # hashes of all that numbers follow from
+
+
+def sweep_to_json(result: SweepResult) -> dict[str, Any]:
+    """Return a sweep as plain dicts and lists; a front of many rows takes no deep copies."""
+    parts = {name: list(map(vars, getattr(result, name))) for name in _SWEEP_PARTS}
+    return {**vars(result), **parts}
+
+
+_SWEEP_PARTS = ("axes", "constraints", "front")
+
+
+def sweep_from_json(content: Mapping[str, Any]) -> SweepResult:
+    """Return the SweepResult that ``sweep_to_json`` made plain.
+
+    Raises:
+        KeyError, TypeError, ValueError: It is none.
+    """
+    fields = dict(content)
+    fields["axes"] = tuple(
+        SweepAxis(tuple(a["paths"]), tuple(map(tuple, a["values"])), tuple(a["numeric"]))
+        for a in content["axes"]
+    )
+    fields["constraints"] = tuple(SweepBound(**bound) for bound in content["constraints"])
+    fields["front"] = tuple(
+        FrontRow(row["index"], tuple(row["levels"]), tuple(row["objectives"]))
+        for row in content["front"]
+    )
+    for name in ("workloads", "columns"):
+        fields[name] = tuple(content[name])
+    fields["objectives"] = tuple((name, goal) for name, goal in content["objectives"])
+    return SweepResult(**fields)

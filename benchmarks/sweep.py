@@ -24,7 +24,8 @@ from accelsim.engine.bill import build_bill
 from accelsim.engine.evaluate import evaluate_all
 from accelsim.engine.many import evaluate_family
 from accelsim.engine.residency import class_bytes, kept_bytes, passes_of
-from accelsim.hardware.design import ARRAY, Family, build_designs
+from accelsim.hardware.columns import build_designs
+from accelsim.hardware.design import ARRAY, Family
 from accelsim.hardware.technology import Technology
 from accelsim.hardware.vector import recipe_table
 from accelsim.trace import Phase, Trace

@@ -21,7 +21,7 @@ from click.testing import CliRunner, Result
 
 from accelsim import __version__
 from accelsim.cli import main
-from accelsim.locate import DESIGNS, TECHNOLOGIES, names, shipped
+from accelsim.locate import DESIGNS, SWEEPS, TECHNOLOGIES, names, shipped
 
 HERE = Path(__file__).resolve().parent
 TINY = HERE / "golden" / "bitnet_tiny"
@@ -112,7 +112,7 @@ def test_version_is_the_package_version() -> None:
 
 def test_help_lists_every_command() -> None:
     text = call("--help").stdout
-    for command in ("run", "compare", "gemm", "infer", "inspect", "list", "schema"):
+    for command in ("run", "compare", "gemm", "sweep", "infer", "inspect", "list", "schema"):
         assert f"\n  {command} " in text
 
 
@@ -132,7 +132,7 @@ def test_a_first_run_says_that_it_compiles(
 # What ships
 
 
-@pytest.mark.parametrize("what", ["designs", "networks", "technologies", "pes"])
+@pytest.mark.parametrize("what", ["designs", "networks", "technologies", "pes", "sweeps"])
 def test_what_ships_is_listed_in_full(what: str) -> None:
     listed = [row["name"] for row in answer("list", what)]
     assert listed
@@ -150,6 +150,12 @@ def test_designs_and_technologies_on_disk_are_those_listed() -> None:
 def test_shipped_designs_hold_to_the_printed_schema(name: str) -> None:
     content = yaml.safe_load((shipped(DESIGNS) / f"{name}.yaml").read_text())
     jsonschema.validate(content, load("design"))
+
+
+@pytest.mark.parametrize("name", names(SWEEPS))
+def test_shipped_sweeps_hold_to_the_printed_schema(name: str) -> None:
+    content = yaml.safe_load((shipped(SWEEPS) / f"{name}.yaml").read_text())
+    jsonschema.validate(content, load("sweep"))
 
 
 def test_the_design_schema_refuses_an_unknown_key() -> None:

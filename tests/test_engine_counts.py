@@ -12,7 +12,7 @@ from engine_factory import design, gemm_trace, hamming
 
 from accelsim.engine.simulate import evaluate
 from accelsim.hardware.actions import SHARED, Role, SharedAction, UnitAction, counter
-from accelsim.hardware.design import build_designs
+from accelsim.hardware.columns import build_designs
 
 Integers = npt.NDArray[np.int64]
 

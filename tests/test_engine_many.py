@@ -34,7 +34,8 @@ from accelsim.engine.simulate import evaluate, simulate
 from accelsim.engine.timing import gemm_accesses, gemm_cycles
 from accelsim.engine.transfers import sum_of_ceils
 from accelsim.hardware.actions import UNIT_ACTIONS, Role, UnitAction, counter
-from accelsim.hardware.design import ARRAY, MAC, Designs, Family, Organisation, build_designs
+from accelsim.hardware.columns import build_designs
+from accelsim.hardware.design import ARRAY, MAC, Designs, Family, Organisation
 from accelsim.hardware.technology import load_technology
 from accelsim.trace import Phase
 

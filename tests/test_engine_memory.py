@@ -15,7 +15,8 @@ from accelsim.engine.invariants import distinct_bytes
 from accelsim.engine.residency import class_bytes, kept_bytes
 from accelsim.engine.simulate import Evaluation, evaluate
 from accelsim.hardware.actions import SHARED, SharedAction
-from accelsim.hardware.design import Resident, build_designs
+from accelsim.hardware.columns import build_designs
+from accelsim.hardware.design import Resident
 from accelsim.result import CAUSES
 from accelsim.trace import Footprint, Kind, Phase, Series, Trace
 

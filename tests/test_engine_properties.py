@@ -27,7 +27,8 @@ from accelsim.hardware.actions import (
     counter,
     counter_names,
 )
-from accelsim.hardware.design import Designs, build_designs
+from accelsim.hardware.columns import build_designs
+from accelsim.hardware.design import Designs
 from accelsim.hardware.technology import load_technology
 from accelsim.hardware.vector import recipe_table
 from accelsim.result import CAUSES, Result

@@ -32,10 +32,11 @@ MAY_IMPORT = {
     "hardware": {"trace", "formats", "errors", "config", "kernels", "locate"},
     # DesignConfig is what a family of designs is made of: checks quote its keys.
     "engine": {"trace", "hardware", "result", "kernels", "formats", "errors", "config"},
+    "explore": {"engine", "hardware", "trace", "result", "files", "kernels", "errors", "config"},
     "report": {"files", "result", "errors"},
-    "cli": {"__init__", "api", "catalogue", "inference", "errors", "kernels", "report"},
+    "cli": {"__init__", "api", "catalogue", "inference", "sweeps", "errors", "kernels", "report"},
 }
-JOINERS = {"api", "catalogue", "inference", "manifest", "papers", "workloads"}
+JOINERS = {"api", "catalogue", "inference", "manifest", "papers", "sweeps", "workloads"}
 ENTRANCES = {"__init__", "__main__"}
 
 MEAN_FUNCTION_LINES = 15

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
-from accelsim.config import DesignConfig
 from accelsim.engine.residency import class_bytes
-from accelsim.errors import UserError
 from accelsim.formats import lookup_packing
 from accelsim.hardware.design import (
     ARRAY,
     MAC,
+    UNIT_CODES,
     VECTOR,
     Decoder,
     Designs,
+    Family,
     Organisation,
     unit_pe,
 )
 from accelsim.hardware.memory import dram_prices
+from accelsim.hardware.rules import Rule
 from accelsim.hardware.technology import Technology
 from accelsim.trace import Kind, Stationary, Trace
 
@@ -30,54 +32,59 @@ def check_design(
     designs: Designs, index: int, trace: Trace, technology: Technology, file: object
 ) -> None:
     """Refuse a design that cannot run ``trace``; the UserError names file and key."""
-    config = designs.configs[index]
-    dram_prices(technology, config.dram.kind, file=file)
-    _check_clock(config, technology, file)
-    _check_form(config, trace, file)
-    _check_accumulator(config, trace, file)
-    _check_tiles(designs, index, config, file)
-    _check_capacity(designs, index, config, trace, file)
+    one = slice(index, index + 1)
+    family = Family(designs.configs[index], designs.units[one], designs.machines[one])
+    dram_prices(technology, family.config.dram.kind, file=file)
+    for rule in run_rules(family, trace, technology):
+        rule.demand(0, file)
 
 
-def _check_clock(config: DesignConfig, technology: Technology, file: object) -> None:
+def run_rules(family: Family, trace: Trace, technology: Technology) -> Iterator[Rule]:
+    """Yield the rules that designs must obey to run ``trace`` at the prices of a technology."""
+    yield from _clock_rules(family, technology)
+    yield from _form_rules(family, trace)
+    yield _accumulator_rule(family, trace)
+    yield from _tile_rules(family)
+    yield _capacity_rule(family, trace)
+
+
+def _clock_rules(family: Family, technology: Technology) -> Iterator[Rule]:
     """A PE of single-cycle delay d, cut into L stages, clocks at L / d at best."""
     for code, key in ((ARRAY, "array"), (MAC, "mac")):
-        pe = unit_pe(config, code)
-        unit = (config.array, config.mac)[code]
+        pe = unit_pe(family.config, code)
         delay = technology.find(f"pe.{pe.name}.delay") if pe else None
-        if pe is None or unit is None or delay is None:
+        if pe is None or delay is None:
             continue
-        best = (unit.latency or pe.latency) * 1e3 / float(delay.value)
-        if config.clock_mhz > best:
-            raise UserError(
-                f"{key} PE {pe.name} does not reach this clock in {technology.name}",
-                file=file,
-                key="clock_mhz",
-                value=config.clock_mhz,
-                allowed=f"allowed: up to {best:.0f} at latency {unit.latency or pe.latency}",
-            )
+        latency = family.units[:, code]["latency"]
+        best = latency * 1e3 / float(delay.value)
+        clock = family.machines["clock_mhz"]
+
+        def allowed(member: int, best: Any = best, latency: Any = latency) -> str:
+            return f"allowed: up to {best[member]:.0f} at latency {latency[member]}"
+
+        message = f"{key} PE {pe.name} does not reach this clock in {technology.name}"
+        yield Rule("clock_mhz", message, clock <= best, clock, allowed)
 
 
-def _check_form(config: DesignConfig, trace: Trace, file: object) -> None:
-    pe = unit_pe(config, ARRAY)
+def _form_rules(family: Family, trace: Trace) -> Iterator[Rule]:
+    pe = unit_pe(family.config, ARRAY)
     assert pe is not None
     dense = bool(np.any(trace.operators["stationary"] == Stationary.DENSE))
-    if dense and not pe.float_sum:
-        raise UserError(
-            f"PE {pe.name} cannot run {trace.network}, whose weights are not ternary",
-            file=file,
-            key="array.pe",
-            value=pe.name,
-            allowed="allowed: a floating PE",
-        )
-    if dense and lookup_packing(config.weights.packing).ternary_only:
-        raise UserError(
-            f"packing holds ternary weights only, {trace.network} has others",
-            file=file,
-            key="weights.packing",
-            value=config.weights.packing,
-            allowed="allowed: fp16, bf16",
-        )
+    yield Rule(
+        "array.pe",
+        f"PE {pe.name} cannot run {trace.network}, whose weights are not ternary",
+        pe.float_sum or not dense,
+        pe.name,
+        "allowed: a floating PE",
+    )
+    packing = lookup_packing(family.config.weights.packing)
+    yield Rule(
+        "weights.packing",
+        f"packing holds ternary weights only, {trace.network} has others",
+        not (dense and packing.ternary_only),
+        packing.name,
+        "allowed: fp16, bf16",
+    )
 
 
 def sum_bits(trace: Trace) -> int:
@@ -93,71 +100,65 @@ def sum_bits(trace: Trace) -> int:
     return int(np.max(largest[o["kind"] == Kind.GEMM], initial=0)).bit_length() + 1
 
 
-def _check_accumulator(config: DesignConfig, trace: Trace, file: object) -> None:
+def _accumulator_rule(family: Family, trace: Trace) -> Rule:
     """An integer accumulator that must not overflow holds every sum in any order of addition."""
-    pe = unit_pe(config, ARRAY)
+    pe = unit_pe(family.config, ARRAY)
     assert pe is not None
-    if pe.float_sum or config.array.accumulator.overflow != "error":
-        return
-    needed = sum_bits(trace)
-    if config.array.accumulator.bits < needed:
-        raise UserError(
-            f"accumulator is too narrow for {trace.network}",
-            file=file,
-            key="array.accumulator.bits",
-            value=config.array.accumulator.bits,
-            allowed=f"allowed: at least {needed}, or overflow: wrap or saturate",
-        )
-
-
-def _check_tiles(designs: Designs, index: int, config: DesignConfig, file: object) -> None:
-    """Two tiles of each operand fit its streaming buffer, those of sums the output buffer."""
-    machine = designs.machines[index]
-    used = {ARRAY, int(machine["place_attention"]), int(machine["place_lm_head"])} - {VECTOR}
-    for code in sorted(used):
-        for buffer, key, bits in _tile_bits(designs.units[index, code], machine, code):
-            needed = 2 * -(-bits // 8)
-            room = int(machine[f"{buffer}_stream"])
-            if needed > room:
-                raise UserError(
-                    f"cannot hold two tiles of the {('array', 'mac')[code]}",
-                    file=file,
-                    key=f"sram.{buffer}.{key}",
-                    value=room // 1024,
-                    allowed=f"allowed: at least {-(-needed // 1024)}",
-                )
-
-
-def _tile_bits(unit: np.void, machine: np.void, code: int) -> Iterator[tuple[str, str, int]]:
-    """Yield buffer, key and bits of one tile: a held operand whole, a streamed one by words."""
-    rows, cols, lanes, organisation = (
-        int(unit[name]) for name in ("rows", "cols", "lanes", "organisation")
+    bits, needed = family.units[:, ARRAY]["accumulator_bits"], sum_bits(trace)
+    free = pe.float_sum or family.config.array.accumulator.overflow != "error"
+    return Rule(
+        "array.accumulator.bits",
+        f"accumulator is too narrow for {trace.network}",
+        True if free else bits >= needed,
+        bits,
+        f"allowed: at least {needed}, or overflow: wrap or saturate",
     )
+
+
+def _tile_rules(family: Family) -> Iterator[Rule]:
+    """Two tiles of each operand fit its streaming buffer, those of sums the output buffer."""
+    placement = family.config.placement
+    used = {ARRAY, UNIT_CODES[placement.attention], UNIT_CODES[placement.lm_head]} - {VECTOR}
+    for code in sorted(used):
+        for buffer, key, bits in _tile_bits(family, code):
+            needed = 2 * -(-bits // 8)
+            room = family.machines[f"{buffer}_stream"]
+
+            def allowed(member: int, needed: Any = needed) -> str:
+                return f"allowed: at least {-(-needed[member] // 1024)}"
+
+            message = f"cannot hold two tiles of the {('array', 'mac')[code]}"
+            key = f"sram.{buffer}.{key}"
+            yield Rule(key, message, needed <= room, room // 1024, allowed)
+
+
+def _tile_bits(family: Family, code: int) -> Iterator[tuple[str, str, Any]]:
+    """Yield buffer, key and bits [G] of a tile: a held operand whole, a streamed one by words."""
+    unit, machines = family.units[:, code], family.machines
+    rows, cols, lanes = (unit[name] for name in ("rows", "cols", "lanes"))
     pes = rows * cols * lanes
     activations, weights, sums = rows * lanes, cols * lanes, rows * cols
-    if organisation == Organisation.SYSTOLIC_WS:
+    if unit["organisation"][0] == Organisation.SYSTOLIC_WS:
         weights, sums = pes, cols
-    elif organisation == Organisation.SYSTOLIC_IS:
+    elif unit["organisation"][0] == Organisation.SYSTOLIC_IS:
         activations, weights, sums = pes, rows, cols
-    widest = max(int(machine[f"{name}_bits"]) for name in ("head", "kv"))
+    widest = np.maximum(machines["head_bits"], machines["kv_bits"])
     if code == ARRAY:
-        widest = -(-int(machine["packing_numerator"]) // int(machine["packing_denominator"]))
-        if machine["decoder"] == Decoder.DRAM:
-            widest = int(machine["unpacked_bits"])
+        widest = -(-machines["packing_numerator"] // machines["packing_denominator"])
+        if machines["decoder"][0] == Decoder.DRAM:
+            widest = machines["unpacked_bits"]
     yield "weight", "stream_kib", weights * widest
-    yield "activation", "stream_kib", activations * int(unit["activation_bits"])
-    yield "output", "capacity_kib", sums * int(unit["accumulator_bits"])
+    yield "activation", "stream_kib", activations * unit["activation_bits"]
+    yield "output", "capacity_kib", sums * unit["accumulator_bits"]
 
 
-def _check_capacity(
-    designs: Designs, index: int, config: DesignConfig, trace: Trace, file: object
-) -> None:
-    needed = int(class_bytes(trace, designs)[index].sum())
-    if needed > int(designs.machines[index]["dram_capacity"]):
-        raise UserError(
-            f"weights and KV cache of {trace.network} do not fit",
-            file=file,
-            key="dram.capacity_gib",
-            value=config.dram.capacity_gib,
-            allowed=f"allowed: at least {needed / 2**30:.3g}",
-        )
+def _capacity_rule(family: Family, trace: Trace) -> Rule:
+    needed = class_bytes(trace, Designs((), family.units, family.machines)).sum(axis=1)
+    machines = family.machines
+    return Rule(
+        "dram.capacity_gib",
+        f"weights and KV cache of {trace.network} do not fit",
+        needed <= machines["dram_capacity"],
+        machines["dram_gib"],
+        lambda member: f"allowed: at least {needed[member] / 2**30:.3g}",
+    )

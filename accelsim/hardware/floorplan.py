@@ -22,8 +22,16 @@ from accelsim.hardware.design import (
     Organisation,
     unit_pe,
 )
-from accelsim.hardware.memory import bank_access, banks_for_bandwidth, dram_prices, sram_bank
+from accelsim.hardware.memory import (
+    OUT_OF_REACH,
+    bank_access,
+    banks_for_bandwidth,
+    banks_in_reach,
+    dram_prices,
+    sram_bank,
+)
 from accelsim.hardware.prices import Price
+from accelsim.hardware.rules import Rule
 from accelsim.hardware.technology import Technology
 
 LOGIC, MACRO = "logic", "macro"  # logic is placed at a density, macros are as large as they are
@@ -106,17 +114,43 @@ def build_floorplan(family: Family, technology: Technology) -> Floorplan:
 
 def _sram(family: Family, technology: Technology, name: str) -> Sram:
     """Return a buffer with as many banks as deliver what is asked of it in every cycle."""
+    banks = _banks(family, technology, name)
+    capacity, width, _ = _buffer(family, name)
+    bank = sram_bank(technology, capacity, width, banks)
+    return Sram(banks, bank.read_pj_per_bit, bank.write_pj_per_bit, bank.area_um2, bank.leakage_mw)
+
+
+def _buffer(family: Family, name: str) -> tuple[Any, Any, Any]:
+    """Return capacity in bytes, port width in bits and the banks a design asks for, [G] each."""
     machines = family.machines
     capacity = machines[f"{name}_stream"].copy()
     if name != "output":
         capacity += machines[f"{name}_keep"]
-    width, least = machines[f"{name}_width"], machines[f"{name}_banks"]
-    access = bank_access(technology, capacity, width, least)
-    banks = banks_for_bandwidth(
-        access.value, machines["clock_mhz"], _bits_per_cycle(family, name), width, least
-    )
-    bank = sram_bank(technology, capacity, width, banks)
-    return Sram(banks, bank.read_pj_per_bit, bank.write_pj_per_bit, bank.area_um2, bank.leakage_mw)
+    return capacity, machines[f"{name}_width"], machines[f"{name}_banks"]
+
+
+def _banks(family: Family, technology: Technology, name: str) -> Integers:
+    capacity, width, least = _buffer(family, name)
+    time_ns = bank_access(technology, capacity, width, least).value
+    asked = _bits_per_cycle(family, name)
+    return banks_for_bandwidth(time_ns, family.machines["clock_mhz"], asked, width, least)
+
+
+def memory_rules(family: Family, technology: Technology) -> Iterator[Rule]:
+    """Yield that every buffer, as it is written and as it is built, can be priced."""
+    for name in BUFFERS:
+        capacity, width, least = _buffer(family, name)
+        holds = banks_in_reach(technology, capacity, width, least)
+        if holds.any():
+            banks = _banks(family.some(holds), technology, name)
+            holds[holds] = banks_in_reach(technology, capacity[holds], width[holds], banks)
+        yield Rule(
+            f"sram.{name}",
+            OUT_OF_REACH,
+            holds,
+            capacity // 1024,
+            "allowed: sizes of a bank that the memory model reaches",
+        )
 
 
 def _bits_per_cycle(family: Family, name: str) -> Any:

@@ -24,6 +24,7 @@ SRAM_TABLE_FILE = TECHNOLOGY_FOLDER / "sram_cacti.csv"
 SRAM_SOURCE = "CACTI 7 (sources in hwcomponents-cacti 1.0.40), itrs-lstp, 300 K, one bank"
 # Past the table's ends the last line goes on for this factor in size, marked; then it is refused.
 REACH = 8
+OUT_OF_REACH = "bank of static memory is out of reach of the memory model"
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -134,18 +135,34 @@ class _Place:
 
 
 def _place(technology: Technology, capacity_bytes: Any, width_bits: Any, banks: Any) -> _Place:
+    table = load_sram_table(technology.sram_table_node_nm)
+    size, width, count, slices = _slices(table, capacity_bytes, width_bits, banks)
+    outside = _outside(table, size)
+    port = np.clip(width / slices, table.widths_bits[0], None)
+    cells = (*_cell(table.sizes_bytes, size), *_cell(table.widths_bits, port))
+    return _Place(table, width, count, slices, *cells, outside)
+
+
+def _slices(
+    table: SramTable, capacity_bytes: Any, width_bits: Any, banks: Any
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return the bytes of a slice, the width of a bank, banks, and slices of each, all [D]."""
     capacity, width, count = np.broadcast_arrays(
         np.atleast_1d(np.asarray(capacity_bytes, dtype=np.float64)),
         np.asarray(width_bits, dtype=np.float64),
         np.asarray(banks, dtype=np.float64),
     )
-    table = load_sram_table(technology.sram_table_node_nm)
     slices = np.ceil(width / table.widths_bits[-1])
-    size = capacity / (count * slices)
-    outside = _outside(table, size)
-    port = np.clip(width / slices, table.widths_bits[0], None)
-    cells = (*_cell(table.sizes_bytes, size), *_cell(table.widths_bits, port))
-    return _Place(table, width, count, slices, *cells, outside)
+    return capacity / (count * slices), width, count, slices
+
+
+def banks_in_reach(
+    technology: Technology, capacity_bytes: Any, width_bits: Any, banks: Any
+) -> npt.NDArray[np.bool_]:
+    """Return which buffers ``sram_bank`` can price, bool [D]; arguments as there."""
+    table = load_sram_table(technology.sram_table_node_nm)
+    size, *_ = _slices(table, capacity_bytes, width_bits, banks)
+    return ~_far(table, size)
 
 
 def banks_for_bandwidth(
@@ -245,10 +262,10 @@ def _table(
 def _outside(table: SramTable, size: Floats) -> bool:
     """Return whether a bank lies past the table's ends; refuse one that lies far past them."""
     least, most = table.sizes_bytes[0], table.sizes_bytes[-1]
-    far = (size < least / REACH) | (size > most * REACH) | ~np.isfinite(size)
+    far = _far(table, size)
     if far.any():
         raise UserError(
-            "bank of static memory is out of reach of the memory model",
+            OUT_OF_REACH,
             key="sram",
             value=f"{size[far][0]:.0f} bytes",
             allowed=f"allowed: {least / REACH:.0f} to {most * REACH:.0f} bytes a bank",

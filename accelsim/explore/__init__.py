@@ -1,0 +1,1 @@
+"""Sweeps, search, Pareto fronts, and the machines that share their work."""

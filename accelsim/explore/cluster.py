@@ -1,0 +1,123 @@
+"""Workers of an existing Dask cluster. Needs the package ``distributed``."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Iterable, Iterator
+from uuid import uuid4
+
+from distributed import Client, WorkerPlugin, as_completed, get_worker
+from distributed.scheduler import KilledWorker
+
+from accelsim.errors import UserError
+from accelsim.explore.chunk import Chunk, Task, evaluate_task
+from accelsim.explore.executors import AHEAD, warm
+from accelsim.explore.plan import Plan
+
+CONNECT_SECONDS = 5
+
+
+class _PlanPlugin(WorkerPlugin):  # type: ignore[misc]
+    """Brings the plan to every worker once, also to those that join or are restarted later."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+
+
+def _plan(name: str) -> Plan:
+    plugin: _PlanPlugin = get_worker().plugins[name]
+    return plugin.plan
+
+
+def _work(name: str, task: Task) -> Chunk:
+    return evaluate_task(_plan(name), task)
+
+
+def _warm(name: str) -> None:
+    warm(_plan(name))
+
+
+class Cluster:
+    """Evaluates on the workers of a running scheduler, and leaves them running."""
+
+    def __init__(self, plan: Plan, address: str) -> None:
+        self._client = _connect(address)
+        self._name = f"accelsim-{uuid4().hex}"
+        try:
+            self.workers = self._threads(address)
+            self._client.register_plugin(_PlanPlugin(plan), name=self._name)
+            self._warm_hosts()
+        except BaseException:
+            self.close()
+            raise
+
+    def _threads(self, address: str) -> int:
+        threads = sum(self._client.nthreads().values())
+        if not threads:
+            raise UserError(
+                "scheduler has no workers",
+                file="--scheduler",
+                value=address,
+                allowed="start some with `dask worker`",
+            )
+        return int(threads)
+
+    def _warm_hosts(self) -> None:
+        """Compile on one worker of each host before the others would all compile the same."""
+        by_host = {
+            w["host"]: name for name, w in self._client.scheduler_info(-1)["workers"].items()
+        }
+        warming = [
+            self._client.submit(
+                _warm, self._name, workers=[name], allow_other_workers=True, pure=False
+            )
+            for name in by_host.values()
+        ]
+        self._client.gather(warming)
+
+    def run(self, tasks: Iterable[Task]) -> Iterator[Chunk]:
+        """Yield chunks as they come; the scheduler hands out again what a dead worker had.
+
+        Raises:
+            UserError: Several workers died of the same task.
+        """
+        waiting = iter(tasks)
+        running = as_completed(
+            [self._submit(task) for task in itertools.islice(waiting, AHEAD * self.workers)],
+            loop=self._client.loop,
+        )
+        for future in running:
+            try:
+                chunk: Chunk = future.result()
+            except KilledWorker as cause:
+                raise UserError(
+                    "workers die, perhaps for want of memory",
+                    file="--scheduler",
+                    allowed="larger workers or smaller chunk_rows, then go on with --resume",
+                ) from cause
+            for task in itertools.islice(waiting, 1):
+                running.add(self._submit(task))
+            yield chunk
+
+    def _submit(self, task: Task) -> object:
+        return self._client.submit(_work, self._name, task, pure=False)
+
+    def close(self) -> None:
+        """Leave the cluster as it was."""
+        # Unless the scheduler is gone, or the plan never came to it.
+        with contextlib.suppress(OSError, ValueError, TimeoutError):
+            self._client.unregister_worker_plugin(self._name)
+        self._client.close()
+
+
+def _connect(address: str) -> Client:
+    try:
+        return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError, TimeoutError) as cause:
+        raise UserError(
+            "cannot be reached",
+            file="--scheduler",
+            value=address,
+            allowed="expected the address of a running scheduler, tcp://HOST:PORT",
+        ) from cause

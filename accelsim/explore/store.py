@@ -1,0 +1,130 @@
+"""The folder of a sweep: finished chunks that survive anything, then the table and sweep.json."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from accelsim.errors import UserError
+from accelsim.explore.chunk import Chunk, decode_chunk, encode_chunk
+from accelsim.files import write_whole
+
+CHUNKS, INPUTS, SWEEP, CSV, PARQUET, STUDY = (
+    "chunks",
+    "inputs.json",
+    "sweep.json",
+    "results.csv",
+    "results.parquet",
+    "study.log",
+)
+ANEW = "start over with --force, or choose another folder with --out"
+GO_ON = "free space, then go on with --resume"
+
+
+class Store:
+    """Chunks of one sweep in ``folder``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._chunks = folder / CHUNKS
+
+    def open(self, inputs: Mapping[str, str], *, resume: bool, force: bool) -> bool:
+        """Make the folder ready; return whether the sweep is finished already.
+
+        Raises:
+            UserError: Results are there and neither option is given, or they follow from other
+                inputs.
+        """
+        if force:
+            self.clear()
+        began = self._inputs()
+        if began is not None and not resume:
+            finished = (self.folder / SWEEP).exists()
+            raise UserError(
+                "holds a sweep" if finished else "holds an unfinished sweep",
+                file=self.folder,
+                allowed=ANEW if finished else f"go on with --resume, {ANEW}",
+            )
+        if began is not None:
+            self._compare(began, inputs)
+        self._sweep_up()
+        if (self.folder / SWEEP).exists():
+            self.remove_chunks()
+            return True
+        if began is None:
+            content = json.dumps(inputs, indent=2).encode()
+            write_whole(self._chunks / INPUTS, content, parents=True, allowed=ANEW, durable=True)
+        return False
+
+    def clear(self) -> None:
+        """Remove a sweep from the folder, and nothing else."""
+        for name in (SWEEP, CSV, STUDY):
+            (self.folder / name).unlink(missing_ok=True)
+        for name in (CHUNKS, PARQUET):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+
+    def _inputs(self) -> dict[str, str] | None:
+        """Return the inputs of the sweep that is here, None without one or its first chunk."""
+        if not (self.folder / SWEEP).exists() and not self.finished():
+            return None
+        for path, key in ((self.folder / SWEEP, "inputs"), (self._chunks / INPUTS, None)):
+            if path.exists():
+                content = read_json(path)
+                found = content if key is None else content.get(key)
+                if not isinstance(found, dict):
+                    raise UserError("holds no sweep", file=path, allowed=ANEW)
+                return found
+        return None
+
+    def _compare(self, began: Mapping[str, str], inputs: Mapping[str, str]) -> None:
+        names = dict.fromkeys([*began, *inputs])
+        changed = [name for name in names if began.get(name) != inputs.get(name)]
+        if changed:
+            raise UserError(
+                f"began with other inputs: {', '.join(changed)} changed",
+                file=self.folder,
+                allowed=f"put back what changed, {ANEW}",
+            )
+
+    def _sweep_up(self) -> None:
+        """Remove what a killed run was writing."""
+        for folder in (self.folder, self._chunks):
+            for path in folder.glob(".*.tmp"):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def finished(self) -> set[int]:
+        """Return the numbers of the chunks that are here."""
+        return {int(path.stem) for path in self._chunks.glob("*.npz")}
+
+    def save(self, chunk: Chunk) -> None:
+        """Keep a chunk for good; raise UserError where the disk does not take it."""
+        path = self._path(chunk.number)
+        write_whole(path, encode_chunk(chunk), allowed=GO_ON, durable=True)
+
+    def load(self, number: int) -> Chunk:
+        """Return a chunk that was saved."""
+        path = self._path(number)
+        try:
+            return decode_chunk(path.read_bytes())
+        except (OSError, ValueError, KeyError) as cause:
+            raise UserError("is no chunk of a sweep", file=path, allowed=ANEW) from cause
+
+    def remove_chunks(self) -> None:
+        """Remove the chunks once their rows stand in the table."""
+        shutil.rmtree(self._chunks, ignore_errors=True)
+
+    def _path(self, number: int) -> Path:
+        return self._chunks / f"{number:09d}.npz"
+
+
+def read_json(path: Path) -> Any:
+    """Return the content of a JSON file; raise UserError where there is none."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as cause:
+        raise UserError("cannot be read", file=path, value=cause.strerror) from cause
+    except ValueError as cause:
+        raise UserError("is not valid JSON", file=path) from cause
