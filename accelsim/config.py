@@ -56,6 +56,11 @@ class ArrayConfig(Schema):
     dataflow: Literal["os", "ws", "is"] = Field(
         "os", description="what stays in the PE; dot-product units are output stationary"
     )
+    dataflows: list[Literal["os", "ws", "is"]] = Field(
+        default=[],
+        description="what a reconfigurable systolic array may keep in the PE, per operator; empty: "
+        "dataflow alone",
+    )
     rows: int = Field(ge=1, le=4096, description="PEs or units along the first axis")
     cols: int = Field(ge=1, le=4096, description="PEs or units along the second axis")
     lanes: int = Field(1, ge=1, le=1024, description="products a dot-product unit takes a cycle")
@@ -64,6 +69,11 @@ class ArrayConfig(Schema):
     interval: int | None = Field(None, ge=1, le=64, description="cycles between starts; PE's own")
     interleave: bool = Field(True, description="hide latency by interleaved partial sums")
     overlap: bool = Field(True, description="double buffering between folds")
+    drain_adders: bool = Field(
+        False,
+        description="adders in front of the output buffer, so that os and dot-product units may "
+        "add sums over parts of k there; ws and is have them",
+    )
     clock_gating: Literal["none", "array", "row", "pe"] = Field(
         "array", description="what stops its clock while idle"
     )

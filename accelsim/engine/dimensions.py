@@ -40,14 +40,21 @@ def tiled(extent, size):
     return ONE, extent, tiles, whole * (size * (size - 1) // 2) + rest * (rest - 1) // 2
 
 
+@inlined_kernel
+def largest_chunk(unit, output_bytes):
+    """Return how many sums of each column half of the output buffer holds, at least one."""
+    return max(output_bytes // HALF * 8 // (unit.cols * unit.accumulator_bits), 1)
+
+
 @lean_kernel
-def form_of(unit, output_bytes):
+def form_of(unit, output_bytes, given_chunk):
     """Return what every GEMM on a unit shares: (chunk, fixed cycles, accumulators).
 
     ``chunk`` is how many words ws and is stream before the next k-fold: a column of partial sums
-    waits in half of the output buffer until the last k-fold, while the other half drains.
+    waits in half of the output buffer until the last k-fold, while the other half drains. A mapping
+    may give another, else 0.
     """
-    chunk = max(output_bytes // HALF * 8 // (unit.cols * unit.accumulator_bits), 1)
+    chunk = given_chunk if given_chunk > 0 else largest_chunk(unit, output_bytes)
     overlap = unit.overlap == 1
     fixed = fixed_cycles(unit.organisation, unit.rows, unit.cols, unit.lanes, unit.latency, overlap)
     return chunk, fixed, accumulators(unit.latency, unit.interval, unit.interleave == 1)

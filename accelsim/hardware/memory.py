@@ -273,6 +273,12 @@ def _outside(table: SramTable, size: Floats) -> bool:
     return bool(((size < least) | (size > most)).any())
 
 
+def _far(table: SramTable, size: Floats) -> npt.NDArray[np.bool_]:
+    least, most = table.sizes_bytes[0], table.sizes_bytes[-1]
+    far: npt.NDArray[np.bool_] = (size < least / REACH) | (size > most * REACH) | ~np.isfinite(size)
+    return far
+
+
 def _interpolate(grid: Floats, place: _Place) -> Floats:
     """Return ``grid`` at a place: linear over logarithms, exact at the points. [D]."""
     row, column = place.row, place.column
