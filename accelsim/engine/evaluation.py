@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.engine.bill import Bill
-from accelsim.engine.evaluate import evaluate_all, whole_workload
+from accelsim.engine.evaluate import Workload, evaluate_all, whole_workload
 from accelsim.engine.invariants import check_evaluation
 from accelsim.engine.mapping import FIXED
 from accelsim.engine.search import Searched, counter_rates, search
@@ -26,15 +26,13 @@ class Evaluation:
     Attributes:
         cycles: int64 [D, O, CYCLE_COLUMNS].
         counts: int64 [D, O, COUNTERS].
-        kept: Bytes of each Resident class that stay in SRAM, int64 [D, classes].
-        totals: Bytes of each class over the workload, int64 [D, classes].
+        workload: What was counted.
         mapped: What a search found; None with the fixed mapping.
     """
 
     cycles: Integers
     counts: Integers
-    kept: Integers
-    totals: Integers
+    workload: Workload
     mapped: Searched | None = None
 
 
@@ -58,4 +56,4 @@ def evaluate(
         mapped = search(workload, rates, mapping)
         cycles, counts = mapped.cycles, mapped.counts
     check_evaluation(trace, designs, cycles, counts)
-    return Evaluation(cycles, counts, workload.kept, workload.totals, mapped)
+    return Evaluation(cycles, counts, workload, mapped)

@@ -29,7 +29,8 @@ def timeline(trace: Trace, designs: Designs, index: int, done: Evaluation) -> tu
         )
         one = slice(index, index + 1)
         rows = work_rows(operators, trace.layers, np.ones(2, np.int64), np.arange(len(operators)))
-        tables = (designs.units[one], designs.machines[one], done.kept[one], done.totals[one])
+        kept, totals = done.workload.kept[one], done.workload.totals[one]
+        tables = (designs.units[one], designs.machines[one], kept, totals)
         mappings = None if done.mapped is None else done.mapped.mappings[one][:, chosen]
         cycles, _ = evaluate_all(Workload(rows, *tables, len(rows)), mappings)
         names = [trace.names[i].partition("/")[2] or trace.names[i] for i in chosen]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,8 +32,8 @@ from accelsim.engine.excerpt import timeline
 from accelsim.engine.feasible import sum_bits
 from accelsim.engine.invariants import check_result
 from accelsim.engine.mapping import FIXED
-
-from accelsim.hardware.design import ARRAY, MAC, Designs, Family, unit_pe
+from accelsim.engine.spelled import spelled_mapping
+from accelsim.hardware.design import ARRAY, MAC, VECTOR, Designs, Family, unit_pe
 from accelsim.hardware.technology import Technology
 from accelsim.result import (
     BOUNDS,
@@ -76,7 +77,9 @@ def simulate(
     evaluation = evaluate(trace, designs, mapping, bills)
     results = []
     for index, (technology, bill) in enumerate(zip(technologies, bills, strict=True)):
-        result = _result(trace, designs, evaluation, index, technology, bill, notes, manifest or {})
+        result = _result(
+            trace, designs, evaluation, index, technology, bill, notes, manifest or {}, mapping
+        )
         check_result(result)
         results.append(result)
     return results
@@ -91,6 +94,7 @@ def _result(
     bill: Bill,
     notes: Sequence[str],
     manifest: dict[str, object],
+    mapping: str,
 ) -> Result:
     config = designs.configs[index]
     cycles, counts = evaluation.cycles[index], evaluation.counts[index]
@@ -114,12 +118,13 @@ def _result(
         weights=vars(trace.source),
         area=area_rows(bill, 0),
         phases=tuple(phases),
-        operators=_operators(trace, designs, evaluation, index, component_rates(bill, 0)),
+        operators=_operators(trace, evaluation, index, component_rates(bill, 0)),
         charges=tuple(bills),
         timeline=timeline(trace, designs, index, evaluation),
         roofline=_roofline(designs, index),
         notes=(*notes, *_notes(trace, config, technology)),
         manifest=manifest,
+        mapping=mapping,
     )
 
 
@@ -142,7 +147,7 @@ def _phase(trace: Trace, phase: Phase, cycles: Integers, energy: Energy) -> Phas
 
 
 def _operators(
-    trace: Trace, designs: Designs, evaluation: Evaluation, index: int, rates: Floats
+    trace: Trace, evaluation: Evaluation, index: int, rates: Floats
 ) -> tuple[OperatorRow, ...]:
     cycles, energy = evaluation.cycles[index], evaluation.counts[index] @ rates.T
     number, pairs = instances(trace.operators), steps(trace.operators)
@@ -168,10 +173,24 @@ def _operators(
                 dram_bytes=int(cycle[DRAM_BYTES]),
                 sram_bytes=int(cycle[SRAM_BITS]) // 8,
                 energy_pj=energy[o],
-
+                **_mapping(evaluation, index, o),
             )
         )
     return tuple(rows)
+
+
+def _mapping(evaluation: Evaluation, index: int, o: int) -> dict[str, Any]:
+    """Return how an operator is mapped, and what a search compared that with."""
+    place = int(evaluation.cycles[index, o, UNIT])
+    if place == VECTOR:
+        return {}
+    mapped = evaluation.mapped
+    spelled = spelled_mapping(evaluation.workload, mapped, index, o, place)
+    if mapped is None:
+        return {"mapping": spelled}
+    causes = mapped.fixed_cycles[index, o, IDEAL : IDEAL + len(CAUSES)]
+    looked = int(mapped.looked[index, o])
+    return {"mapping": spelled, "looked": looked, "fixed_cycles": int(causes.sum())}
 
 
 def _roofline(designs: Designs, index: int) -> Roofline:

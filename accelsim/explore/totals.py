@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from accelsim.engine.bill import build_bill, price_counts
 from accelsim.engine.columns import BUSY_COMPUTE, DRAM_BYTES, IDEAL, SRAM_BITS
-from accelsim.engine.simulate import evaluate
+from accelsim.engine.evaluation import evaluate
 from accelsim.hardware.design import Designs, Family
 from accelsim.hardware.technology import Technology
 from accelsim.result import BOUNDS, CAUSES, COMPONENTS, PHASES
@@ -46,7 +46,7 @@ class Totals:
     high_pj: Floats
 
 
-def evaluate_family(trace: Trace, family: Family, technology: Technology) -> Totals:
+def evaluate_family(trace: Trace, family: Family, technology: Technology, mapping: str) -> Totals:
     """Return the totals of a family whose designs obey every rule.
 
     Raises:
@@ -67,15 +67,20 @@ def evaluate_family(trace: Trace, family: Family, technology: Technology) -> Tot
     for start in range(0, size, BATCH):
         some = slice(start, start + BATCH)
         batch = Family(family.config, family.units[some], family.machines[some])
-        _fill(totals, some, trace, batch, technology)
+        _fill(totals, some, trace, batch, technology, mapping)
     return totals
 
 
 def _fill(
-    totals: Totals, some: slice, trace: Trace, family: Family, technology: Technology
+    totals: Totals,
+    some: slice,
+    trace: Trace,
+    family: Family,
+    technology: Technology,
+    mapping: str,
 ) -> None:
-    evaluation = evaluate(trace, Designs((), family.units, family.machines))
     bill = build_bill(family, technology)
+    evaluation = evaluate(trace, Designs((), family.units, family.machines), mapping, [bill])
     for part in bill.plan.parts:
         totals.area_um2[COMPONENTS.index(part.component), some] += bill.plan.part_um2(part)
     for phase in Phase:
