@@ -8,8 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from accelsim.engine.dimensions import form_of as form_of_unit
-from accelsim.engine.dimensions import keeps_sums, laid_out, largest_chunk, weight_passes
+from accelsim.engine.dimensions import (
+    ZERO,
+    form_of,
+    keeps_sums,
+    laid_out,
+    largest_chunk,
+    weight_passes,
+)
 from accelsim.engine.evaluate import evaluate_operator, place_of
 from accelsim.engine.gemm import clear
 from accelsim.engine.mapping import OWN, Blocks, Stays
@@ -19,7 +25,6 @@ from accelsim.engine.transfers import (
     ceil_div,
     dram_of_gemm,
     half_stream,
-    holds_rows,
     sram_bytes,
     stored_of_instance,
 )
@@ -118,33 +123,49 @@ def energy_of(counts, rates):
 def _search_gemm(job, unit, organisation, trial, best, state):
     """Look at the tiles of a product that neither grows nor is causal, in one organisation."""
     op, machine, kept, totals = job[0], job[2], job[3], job[4]
-    limit = largest_chunk(unit, machine.output_stream)
-    stream = op.n if organisation == Organisation.SYSTOLIC_IS else op.m
-    if not keeps_sums(unit) and op.k > unit.rows and stream > limit:
+    stream, limit = _stream(op, unit, machine)
+    pieces = ceil_div(stream, limit)
+    if op.k > unit.rows and ceil_div(stream, pieces) < limit and pieces > 1:
         _reset(trial, organisation)
-        trial.chunk = ceil_div(stream, ceil_div(stream, limit))
-        if trial.chunk < limit:
-            _look(job, trial, best, state)
+        trial.chunk = ceil_div(stream, pieces)
+        _look(job, trial, best, state)
     stored = stored_of_instance(op, machine, kept, totals, op.k, op.n)
     inputs, _ = spilled_activations(op, machine, op.group, op.m, op.k, op.n)
-    form = form_of_unit(unit, machine.output_stream, 0)
-    times, pieces = weight_passes(unit, *laid_out(unit, form, op.m, op.k, op.n))
-    weights, read = dram_of_gemm(op, machine, stored, inputs, times, pieces)
+    form = form_of(unit, machine.output_stream, ZERO)
+    times, parts = weight_passes(unit, *laid_out(unit, form, op.m, op.k, op.n))
+    weights, read = dram_of_gemm(op, machine, stored, inputs, times, parts)
     if stored == 0 or (weights == stored and read == inputs):
         return  # nothing comes twice, and longer streams are never worse
-    sizes = stored, inputs, sram_bytes(op, machine, stored), half_stream(op, machine)
-    _hold_activations(job, unit, sizes, organisation, trial, best, state)
-    _hold_weights(job, unit, sizes, organisation, trial, best, state)
+    # Sizes, and how many whole rows of activations and columns of weights fit.
+    half = half_stream(op, machine)
+    half_rows = max(machine.activation_stream // HALF, 1)
+    held = sram_bytes(op, machine, stored)
+    sizes = inputs, held, _part(half_rows, inputs, op.m), _part(half, held, op.n)
+    _hold_operands(job, unit, sizes, organisation, trial, best, state)
     _hold_sums(job, unit, sizes, organisation, trial, best, state)
 
 
 @inlined_kernel
-def steps_of(unit):
-    """Return the least tile of m and of n: what the array takes at once, words where it streams."""
+def _stream(op, unit, machine):
+    """Return the words that ws and is stream, and how many at most before the next k-fold.
+
+    One k-fold leaves no partial sums that would have to wait. os and dot have one piece.
+    """
+    if keeps_sums(unit):
+        return 1, 1
+    stream = op.n if unit.organisation == Organisation.SYSTOLIC_IS else op.m
+    if op.k <= unit.rows:
+        return stream, stream
+    return stream, min(largest_chunk(unit, machine.output_stream), stream)
+
+
+@inlined_kernel
+def steps_of(unit, chunk):
+    """Return the rows and columns of results that an array takes at once."""
     if unit.organisation == Organisation.SYSTOLIC_WS:
-        return 1, unit.cols
+        return chunk, unit.cols
     if unit.organisation == Organisation.SYSTOLIC_IS:
-        return unit.cols, 1
+        return unit.cols, chunk
     return unit.rows, unit.cols
 
 
@@ -157,143 +178,174 @@ def _part(room, size, extent):
 
 
 @inlined_kernel
+def _fewest(extent, step, most):
+    """Return into how few parts of whole steps, at most ``most`` long each, ``extent`` is cut."""
+    if most >= extent:
+        return 1
+    return ceil_div(ceil_div(extent, step), most // step)
+
+
+@inlined_kernel
 def _least_tile(extent, step, count):
     """Return the least tile of whole steps that cuts ``extent`` into ``count`` parts at most."""
     return min(ceil_div(ceil_div(extent, step), count) * step, extent)
 
 
+@inlined_kernel
+def _next_count(extent, tile):
+    """Return the count of the next smaller tile; ``tile`` is above 1."""
+    return ceil_div(extent, tile - 1)
+
+
 @lean_kernel
-def _hold_activations(job, unit, sizes, organisation, trial, best, state):
-    """Look at a block of whole spilled rows that stays while all weights pass."""
+def _hold_operands(job, unit, sizes, organisation, trial, best, state):
+    """Look at blocks of rows or columns that stay, for streams of each length that matters.
+
+    A shorter stream costs cycles; it is looked at only where it lets an operand pass less often.
+    """
     op, machine = job[0], job[2]
-    _, inputs, held, half = sizes
+    inputs = sizes[0]
+    stream, limit = _stream(op, unit, machine)
+    count, rows, columns = ceil_div(stream, limit), op.m + 1, op.n + 1
+    for _ in range(MOST_COUNTS):
+        chunk = ceil_div(stream, count)
+        steps = steps_of(unit, chunk)
+        given = ZERO if keeps_sums(unit) else chunk
+        if inputs > 0:
+            rows = _hold_activations(
+                job, sizes, steps, rows, given, organisation, trial, best, state
+            )
+        columns = _hold_weights(job, sizes, steps, columns, given, organisation, trial, best, state)
+        if chunk == 1 or (columns == 1 and (rows == 1 or inputs == 0)):
+            return
+        count = _next_count(stream, chunk)
+
+
+@lean_kernel
+def _hold_activations(job, sizes, steps, before, chunk, organisation, trial, best, state):
+    """Look at a block of whole spilled rows that stays while all weights pass.
+
+    Not where that is not in fewer parts than ``before``; return the fewest parts so far.
+    """
+    op = job[0]
+    _, _, most, columns = sizes
+    if columns < min(steps[1], op.n):
+        most = min(most, steps[0])  # a piece of the weights is gone before further rows need it
+    if most < min(steps[0], op.m):
+        return before
+    count = _fewest(op.m, steps[0], most)
+    if count < before:
+        _reset(trial, organisation)
+        trial.stays, trial.chunk = np.int64(Stays.ACTIVATIONS), chunk
+        trial.m_tile, trial.k_tile, trial.n_tile = (
+            _least_tile(op.m, steps[0], count),
+            op.k,
+            op.n,
+        )
+        _look(job, trial, best, state)
+    return min(count, before)
+
+
+@lean_kernel
+def _hold_weights(job, sizes, steps, before, chunk, organisation, trial, best, state):
+    """Look at a block of whole columns of weights that stays while all activations pass.
+
+    As ``_hold_activations``; on-chip activations may pass as often as they like.
+    """
+    op = job[0]
+    inputs, _, rows, most = sizes
+    if inputs > 0 and rows < min(steps[0], op.m):
+        most = min(most, steps[1])
+    if most < min(steps[1], op.n):
+        return before
+    count = _fewest(op.n, steps[1], most)
+    if count < before:
+        _reset(trial, organisation)
+        trial.stays, trial.chunk = np.int64(Stays.WEIGHTS), chunk
+        trial.m_tile, trial.k_tile, trial.n_tile = (
+            op.m,
+            op.k,
+            _least_tile(op.n, steps[1], count),
+        )
+        _look(job, trial, best, state)
     if inputs == 0:
-        return
-    step, across = steps_of(unit)
-    most = _part(max(machine.activation_stream // HALF, 1), inputs, op.m)
-    limit = largest_chunk(unit, machine.output_stream)
-    at_once = step
-    if op.k > unit.rows and not keeps_sums(unit):
-        if organisation == Organisation.SYSTOLIC_IS:
-            across = min(limit, op.n)
-        else:
-            at_once = limit
-    elif not keeps_sums(unit):
-        across, at_once = max(across, op.n * (step > 1)), max(at_once, op.m * (step == 1))
-    if _part(half, held, op.n) < min(across, op.n):
-        most = min(most, at_once)  # a piece of the weights is gone before the next rows need it
-    if most < min(step, op.m):
-        return
-    count = ceil_div(ceil_div(op.m, step), max(most // step, 1)) if most < op.m else 1
-    _reset(trial, organisation)
-    trial.stays, trial.m_tile = np.int64(Stays.ACTIVATIONS), _least_tile(op.m, step, count)
-    trial.k_tile, trial.n_tile = op.k, op.n
-    _look(job, trial, best, state)
-
-
-@lean_kernel
-def _hold_weights(job, unit, sizes, organisation, trial, best, state):
-    """Look at a block of whole columns of weights that stays while all activations pass."""
-    op, machine = job[0], job[2]
-    _, _, held, half = sizes
-    _, step = steps_of(unit)
-    most = _part(half, held, op.n)
-    if most < min(step, op.n):
-        return
-    count = ceil_div(ceil_div(op.n, step), most // step) if most < op.n else 1
-    _reset(trial, organisation)
-    trial.stays, trial.n_tile = np.int64(Stays.WEIGHTS), _least_tile(op.n, step, count)
-    trial.m_tile, trial.k_tile = op.m, op.k
-    if organisation == Organisation.SYSTOLIC_IS and op.k > unit.rows:
-        limit = min(largest_chunk(unit, machine.output_stream), trial.n_tile)
-        trial.chunk = ceil_div(trial.n_tile, ceil_div(trial.n_tile, limit))
-    _look(job, trial, best, state)
+        return 1
+    return min(count, before)
 
 
 @lean_kernel
 def _hold_sums(job, unit, sizes, organisation, trial, best, state):
     """Look at tiles of m x n whose sums stay while k passes in slices."""
     op = job[0]
-    step, step_n = steps_of(unit)
+    step, across = steps_of(unit, 1)
     if keeps_sums(unit):
         _reset(trial, organisation)
         trial.stays, trial.k_tile = np.int64(Stays.SUMS), op.k
-        trial.m_tile, trial.n_tile = min(step, op.m), min(step_n, op.n)
+        trial.m_tile, trial.n_tile = min(step, op.m), min(across, op.n)
         _look(job, trial, best, state)  # in the PEs
         if unit.drain_adders == 0:
             return
-    tiles, before, seen, count = ceil_div(op.m, step), 0, 0, 1
-    first = state[LOOKED]
-    while seen < MOST_COUNTS and state[LOOKED] - first < MOST_OF_DATAFLOW:
+    tiles, count, first = ceil_div(op.m, step), 1, state[LOOKED]
+    for _ in range(MOST_COUNTS):
         tile = ceil_div(tiles, count)
-        if tile != before:
-            before = tile
-            seen += 1
-            rows = min(tile * step, op.m)
-            _hold_sums_of_rows(job, unit, sizes, organisation, rows, trial, best, state)
-        if tile == 1:
-            break
-        # The next count that a smaller tile gives.
-        count = max(ceil_div(tiles, tile - 1), count + 1)
+        rows = min(tile * step, op.m)
+        _hold_sums_of_rows(job, unit, sizes, organisation, rows, trial, best, state)
+        if tile == 1 or state[LOOKED] - first >= MOST_OF_DATAFLOW:
+            return
+        count = _next_count(tiles, tile)
 
 
 @lean_kernel
 def _hold_sums_of_rows(job, unit, sizes, organisation, rows, trial, best, state):
     """Look at tiles of ``rows`` x n, the widest that fits first, narrower where k is cut less."""
     op, machine = job[0], job[2]
-    _, inputs, held, half = sizes
-    _, step = steps_of(unit)
-    half_activations = max(machine.activation_stream // HALF, 1)
+    inputs, held, whole_rows, _ = sizes
+    half = float(half_stream(op, machine))
+    half_rows = float(max(machine.activation_stream // HALF, 1))
+    _, step = steps_of(unit, 1)
     widest = machine.output_stream // HALF * 8 // (rows * unit.accumulator_bits)
-    again = inputs > 0 and not holds_rows(machine, inputs, rows, op.m)
-    if not again and organisation != Organisation.SYSTOLIC_IS:
-        widest = min(widest, step)  # no wider tile saves anything
-    tiles, split = ceil_div(op.n, step), op.k + 1
+    if organisation != Organisation.SYSTOLIC_IS and (inputs == 0 or rows <= whole_rows):
+        widest = min(widest, step)  # activations pass once, no wider tile saves anything
     if widest < min(step, op.n):
         return
-    count = 1 if widest >= op.n else ceil_div(tiles, widest // step)
-    first = state[LOOKED]
-    while state[LOOKED] - first < MOST_COUNTS:
+    tiles, split, count = ceil_div(op.n, step), op.k + 1, _fewest(op.n, step, widest)
+    for _ in range(MOST_COUNTS):
         tile = ceil_div(tiles, count)
         columns = min(tile * step, op.n)
-        # How long a slice of k fits beside: of the weights and of the activations.
+        # How long a slice of k fits, of the weights and of the activations.
         longest = min(
-            _part(half * float(op.n) / columns, held, op.k),
-            _part(half_activations * float(op.m) / rows, inputs, op.k),
+            _part(half * op.n, float(held) * columns, op.k),
+            _part(half_rows * op.m, float(inputs) * rows, op.k),
         )
         if keeps_sums(unit):
-            found = _cut(job, unit, organisation, rows, columns, longest, split, trial)
-            if found < split:
-                split = found
+            before, split = split, min(_cuts(unit, op.k, longest), split)
+            if split < before:
+                _cut(op, unit, organisation, rows, columns, split, trial)
                 _look(job, trial, best, state)
-            if split == 1:
-                return
         elif longest >= min(unit.rows, op.k):
             _cut_at_folds(op, unit, organisation, rows, columns, trial)
             _look(job, trial, best, state)
             return
-        if tile == 1:
+        if tile == 1 or split == 1:
             return
-        count = max(ceil_div(tiles, tile - 1), count + 1)
+        count = _next_count(tiles, tile)
 
 
 @inlined_kernel
-def _cut(job, unit, organisation, rows, columns, longest, split, trial):
-    """Set ``trial`` to equal slices of k, at most ``longest``; return how many.
+def _cuts(unit, length, longest):
+    """Return into how few slices of whole lanes k is cut, more than it is long where none fits."""
+    tiles = ceil_div(length, unit.lanes)
+    most = tiles if longest >= length else longest // unit.lanes
+    return length + 1 if most == 0 else ceil_div(tiles, most)
 
-    ``split`` and ``trial`` stay where that are not fewer than ``split``.
-    """
-    op = job[0]
-    tiles = ceil_div(op.k, unit.lanes)
-    most = tiles if longest >= op.k else longest // unit.lanes
-    if most == 0 or ceil_div(tiles, most) >= split:
-        return split
-    tile = ceil_div(tiles, ceil_div(tiles, most))
+
+@inlined_kernel
+def _cut(op, unit, organisation, rows, columns, split, trial):
+    """Set ``trial`` to tiles whose k is cut into ``split`` slices of nearly equal length."""
     _reset(trial, organisation)
     trial.stays, trial.m_tile, trial.n_tile = np.int64(Stays.SUMS), rows, columns
-    trial.k_tile = min(tile * unit.lanes, op.k)
+    trial.k_tile = _least_tile(op.k, unit.lanes, split)
     trial.split = ceil_div(op.k, trial.k_tile)
-    return trial.split
 
 
 @inlined_kernel
