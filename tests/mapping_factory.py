@@ -9,11 +9,10 @@ from itertools import product
 import numpy as np
 
 from accelsim.engine.evaluate import Workload, evaluate_all
-from accelsim.engine.mapping import MAPPING_DTYPE, OWN, Blocks, Stays, fixed_mapping
+from accelsim.engine.mapping import MAPPING_DTYPE, Blocks, Stays, fixed_mapping
 from accelsim.formats import lookup_packing
 from accelsim.hardware.actions import SHARED, SharedAction
 from accelsim.hardware.design import ARRAY, Organisation
-from accelsim.trace import OPERATOR_DTYPE
 
 CYCLE = SHARED + SharedAction.CYCLE
 OS, WS, IS, DOT = Organisation
@@ -48,6 +47,12 @@ def tiles(extent: int, step: int) -> list[int]:
     return sorted({min(size, extent) for size in range(step, extent + step, step)})
 
 
+def equal_slices(extent: int, step: int) -> list[int]:
+    """Return the least tile of whole steps for each number of slices."""
+    most = -(-extent // step)
+    return sorted({min(-(-most // count) * step, extent) for count in range(1, most + 1)})
+
+
 def all_mappings(workload: Workload, dataflows: list[int]) -> np.ndarray:
     """Return every mapping, ``MAPPING_DTYPE`` [D, 1], the fixed one first."""
     found = [tuple(fixed_mapping()[0, 0])]
@@ -63,13 +68,15 @@ def _of_organisation(workload: Workload, organisation: int) -> Iterator[tuple[in
     m, k, n = room.m, room.k, room.n
     held = organisation in (WS, IS)
     stream = {WS: m, IS: n}.get(organisation, 1)
-    limit = max(int(room.sums // cols), 1) if k > rows else stream
+    across = min(cols, m if organisation == IS else n)
+    limit = max(int(room.sums // across), 1) if k > rows else stream
+    if held and k > rows:
+        pieces = -(-stream // min(limit, stream))
+        yield organisation, Stays.RULE, 0, 0, 0, -(-stream // pieces), 1, 0
     for chunk in range(1, min(limit, stream) + 1):
         step_m = {WS: chunk, IS: cols}.get(organisation, rows)
         step_n = {WS: cols, IS: chunk}.get(organisation, cols)
         given = chunk if held else 0
-        if held and k > rows:
-            yield organisation, Stays.RULE, 0, 0, 0, chunk, 1, 0
         for tile in tiles(m, step_m):
             alone = tile <= step_m or room.columns_fit(k, min(step_n, n))
             if room.spilled and room.rows_fit(tile, k) and alone:
@@ -85,7 +92,9 @@ def _of_organisation(workload: Workload, organisation: int) -> Iterator[tuple[in
     for a, b in product(tiles(m, step_m), tiles(n, step_n)):
         if not room.sums_fit(a, b) or (not held and not unit["drain_adders"]):
             continue
-        for slice_k in tiles(k, rows if held else lanes):
+        # ws and is may cut k between any folds, os and dot cut it into equal slices.
+        slices = tiles(k, rows) if held else equal_slices(k, lanes)
+        for slice_k in slices:
             if room.columns_fit(slice_k, b) and room.rows_fit(a, slice_k):
                 chunk = {WS: a, IS: b}.get(organisation, 0)
                 split = 1 if held else -(-k // slice_k)
@@ -102,6 +111,3 @@ def one_by_one(workload: Workload, mappings: np.ndarray) -> tuple[np.ndarray, np
 
 def workload_tables(workload: Workload) -> tuple[np.ndarray, ...]:
     return workload.units, workload.machines, workload.kept, workload.totals
-
-
-__all__ = ["CYCLE", "OPERATOR_DTYPE", "OWN", "all_mappings", "one_by_one"]

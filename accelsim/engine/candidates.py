@@ -33,8 +33,9 @@ from accelsim.hardware.design import VECTOR, Organisation
 from accelsim.kernels import inlined_kernel, lean_kernel
 from accelsim.trace import Kind, Series
 
-# Bounds of a search: distinct tile counts of m, and mappings of one dataflow.
-MOST_COUNTS, MOST_OF_DATAFLOW = 32, 320
+# Bounds of a search: distinct tile counts of a dimension, cuts of k where more are not simply
+# slower, and mappings of sums that stay in one dataflow.
+MOST_COUNTS, MOST_CUTS, MOST_OF_DATAFLOW = 32, 16, 290
 SCORE, LOOKED = 0, 1
 ORGANISATIONS = len(Organisation)
 
@@ -124,17 +125,17 @@ def _search_gemm(job, unit, organisation, trial, best, state):
     """Look at the tiles of a product that neither grows nor is causal, in one organisation."""
     op, machine, kept, totals = job[0], job[2], job[3], job[4]
     stream, limit = _stream(op, unit, machine)
-    pieces = ceil_div(stream, limit)
-    if op.k > unit.rows and ceil_div(stream, pieces) < limit and pieces > 1:
+    if stream > largest_chunk(unit, machine.output_stream) and op.k > unit.rows:
         _reset(trial, organisation)
-        trial.chunk = ceil_div(stream, pieces)
+        trial.chunk = ceil_div(stream, ceil_div(stream, limit))
         _look(job, trial, best, state)
     stored = stored_of_instance(op, machine, kept, totals, op.k, op.n)
     inputs, _ = spilled_activations(op, machine, op.group, op.m, op.k, op.n)
     form = form_of(unit, machine.output_stream, ZERO)
     times, parts = weight_passes(unit, *laid_out(unit, form, op.m, op.k, op.n))
     weights, read = dram_of_gemm(op, machine, stored, inputs, times, parts)
-    if stored == 0 or (weights == stored and read == inputs):
+    hidden = keeps_sums(unit) and unit.drain_adders == 1 and unit.latency > 1
+    if (stored == 0 or (weights == stored and read == inputs)) and not hidden:
         return  # nothing comes twice, and longer streams are never worse
     # Sizes, and how many whole rows of activations and columns of weights fit.
     half = half_stream(op, machine)
@@ -149,14 +150,23 @@ def _search_gemm(job, unit, organisation, trial, best, state):
 def _stream(op, unit, machine):
     """Return the words that ws and is stream, and how many at most before the next k-fold.
 
-    One k-fold leaves no partial sums that would have to wait. os and dot have one piece.
+    One k-fold leaves no partial sums that would have to wait, and columns without work have none.
+    os and dot have one piece.
     """
     if keeps_sums(unit):
         return 1, 1
-    stream = op.n if unit.organisation == Organisation.SYSTOLIC_IS else op.m
+    stream, across = op.m, op.n
+    if unit.organisation == Organisation.SYSTOLIC_IS:
+        stream, across = op.n, op.m
     if op.k <= unit.rows:
         return stream, stream
-    return stream, min(largest_chunk(unit, machine.output_stream), stream)
+    return stream, min(_sums(unit, machine, min(unit.cols, across)), stream)
+
+
+@inlined_kernel
+def _sums(unit, machine, across):
+    """Return how many sums of each of ``across`` columns half of the output buffer holds."""
+    return max(machine.output_stream // HALF * 8 // (across * unit.accumulator_bits), 1)
 
 
 @inlined_kernel
@@ -320,8 +330,7 @@ def _hold_sums_of_rows(job, unit, sizes, organisation, rows, trial, best, state)
         if keeps_sums(unit):
             before, split = split, min(_cuts(unit, op.k, longest), split)
             if split < before:
-                _cut(op, unit, organisation, rows, columns, split, trial)
-                _look(job, trial, best, state)
+                _look_at_cuts(job, unit, organisation, rows, columns, split, trial, best, state)
         elif longest >= min(unit.rows, op.k):
             _cut_at_folds(op, unit, organisation, rows, columns, trial)
             _look(job, trial, best, state)
@@ -329,6 +338,25 @@ def _hold_sums_of_rows(job, unit, sizes, organisation, rows, trial, best, state)
         if tile == 1 or split == 1:
             return
         count = _next_count(tiles, tile)
+
+
+@lean_kernel
+def _look_at_cuts(job, unit, organisation, rows, columns, split, trial, best, state):
+    """Look at tiles whose k is cut into ``split`` slices.
+
+    Short slices may hide the latency of an adder, so that more of them are not always slower.
+    """
+    op = job[0]
+    _cut(op, unit, organisation, rows, columns, split, trial)
+    _look(job, trial, best, state)
+    tiles, tile = ceil_div(op.k, unit.lanes), ceil_div(trial.k_tile, unit.lanes)
+    looks = 1
+    while unit.latency > 1 and tile > 1 and looks < MOST_CUTS:
+        split = _next_count(tiles, tile)
+        _cut(op, unit, organisation, rows, columns, split, trial)
+        _look(job, trial, best, state)
+        tile = ceil_div(trial.k_tile, unit.lanes)
+        looks += 1
 
 
 @inlined_kernel
