@@ -137,9 +137,10 @@ def test_a_searched_mapping_is_never_worse_than_the_fixed_one(
 
 
 CRAMPED = (
-    "sram.activation={capacity_kib: 1, stream_kib: 1, width_bits: 64}",
-    "sram.weight={capacity_kib: 2, stream_kib: 1, width_bits: 64}",
-    "sram.output={capacity_kib: 4, stream_kib: 4, width_bits: 64}",
+    "sram.activation={capacity_kib: 8, stream_kib: 1, width_bits: 512}",
+    "sram.weight={capacity_kib: 8, stream_kib: 1, width_bits: 512}",
+    "sram.output={capacity_kib: 4, stream_kib: 4, width_bits: 1024}",
+    "sram.resident=[]",
     "array.dataflows=[os, ws, is]",
 )
 
@@ -229,8 +230,8 @@ def test_an_array_of_several_dataflows_pays_for_all_of_them() -> None:
     area, bits = {}, {}
     for flows in ("os", "ws", "is", "os, ws, is"):
         config = design(f"array.dataflow={flows[:2]}", f"array.dataflows=[{flows}]")
-        plan = price(config).plan
-        area[flows] = float(plan.placed_um2()[0])
+        parts = ("array", "accumulator", "operand_registers", "reduction")
+        area[flows] = float(price(config).plan.placed_um2(parts)[0])
         unit = build_designs([config]).units[0, 0]
         bits[flows] = int(unit["operand_register_bits"] + unit["sum_register_bits"])
     every = "os, ws, is"

@@ -203,13 +203,10 @@ def evaluate_all(
     size = (len(workload.machines), workload.results)
     cycles = np.zeros((*size, CYCLE_COLUMNS), dtype=np.int64)
     counts = np.zeros((*size, COUNTERS), dtype=np.int64)
-    _evaluate_all(  # type: ignore[no-untyped-call]
-        *workload.tables(variants=mappings is not None),
-        _read_only(fixed_mapping() if mappings is None else mappings),
-        cycles,
-        counts,
-        np.empty(GEMM_COLUMNS, dtype=np.int64),
-    )
+    chosen = _read_only(fixed_mapping() if mappings is None else mappings)
+    gemm = np.empty(GEMM_COLUMNS, dtype=np.int64)
+    tables = (*workload.tables(variants=mappings is not None), chosen, cycles, counts, gemm)
+    _evaluate_all(*tables)
     with_memory_columns(cycles, counts)
     return cycles, counts
 

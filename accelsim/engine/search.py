@@ -63,18 +63,11 @@ def search(workload: Workload, rates: Floats, objective: str) -> Searched:
     fixed = [np.zeros_like(table) for table in tables]
     mappings = np.zeros((designs, operators), dtype=MAPPING_DTYPE)
     looked = np.zeros((designs, operators), dtype=np.int64)
-    _search_all(  # type: ignore[no-untyped-call]
-        *workload.tables(),
-        np.ascontiguousarray(rates),
-        OBJECTIVES.index(objective),
-        fixed_mapping(),
-        mappings,
-        looked,
-        *tables,
-        *fixed,
-        np.zeros(1, dtype=MAPPING_DTYPE),
-        *(np.empty(columns, np.int64) for columns in (CYCLE_COLUMNS, COUNTERS, GEMM_COLUMNS)),
-    )
+    work = [np.empty(columns, np.int64) for columns in (CYCLE_COLUMNS, COUNTERS, GEMM_COLUMNS)]
+    given = (np.ascontiguousarray(rates), OBJECTIVES.index(objective), fixed_mapping())
+    trial = np.zeros(1, dtype=MAPPING_DTYPE)
+    found = (mappings, looked, *tables, *fixed, trial, *work)
+    _search_all(*(*workload.tables(), *given, *found))
     for cycles, counts in (tables, fixed):
         with_memory_columns(cycles, counts)
     return Searched(mappings, looked, tables[0], tables[1], fixed[0], fixed[1])

@@ -54,7 +54,7 @@ def spelled_mapping(
     out = np.zeros(1, dtype=MAPPING_DTYPE)
     out[0] = record
     parts = (workload.machines[design], workload.kept[design], workload.totals[design])
-    _resolve(workload.rows[o], unit, *parts, out, np.zeros(GEMM_COLUMNS, np.int64))  # type: ignore[no-untyped-call]
+    _resolve(workload.rows[o], unit, *parts, out, np.zeros(GEMM_COLUMNS, np.int64))
     found = out[0]
     return MappingRow(
         dataflow=DATAFLOWS[Organisation(int(found["organisation"]))],
