@@ -11,8 +11,9 @@ from accelsim import locate
 from accelsim.config import DesignConfig, load_design_config, override, validate
 from accelsim.engine.compare import compare_results
 from accelsim.engine.feasible import check_design
+from accelsim.engine.mapping import FIXED, OBJECTIVES
 from accelsim.engine.simulate import simulate
-from accelsim.errors import UserError
+from accelsim.errors import UserError, did_you_mean
 from accelsim.explore.rows import is_row, read_row
 from accelsim.formats import lookup_packing
 from accelsim.hardware.columns import build_designs
@@ -86,6 +87,7 @@ def run(
     batch: int = 1,
     seed: int = 0,
     accounting: str = "full",
+    mapping: str | None = None,
     assignments: Iterable[str] = (),
     command: str | None = None,
     progress: Progress = _silent,
@@ -105,6 +107,8 @@ def run(
         batch: Sequences.
         seed: Of synthetic counts.
         accounting: ``full``, or ``paper`` for the published formula.
+        mapping: ``fixed``, or what a search of mappings minimises: ``latency``, ``energy`` or
+            ``edp``; by default that of the sweep for ``RESULT#ROW``, else fixed.
         assignments: Overrides of the design.
         command: What the user typed, for the manifest.
         progress: Told what is going on.
@@ -119,10 +123,11 @@ def run(
     request = Request(network, checkpoint, prompt, prefill, decode, batch, seed, text, token_ids)
     if is_row(design):
         request = _request_of_row(design, request)
+        mapping = mapping or str(read_row(design).workload["mapping"])
     source = open_source(request)
     if accounting == "paper":
         return paper_table(source.config, source.workload, loaded.config.name, loaded.technology)
-    return _results([loaded], source, command, progress)[0]
+    return _results([loaded], source, mapping, command, progress)[0]
 
 
 def _request_of_row(name: str, given: Request) -> Request:
@@ -137,6 +142,7 @@ def compare(
     *,
     iso: str | None = None,
     accounting: str = "full",
+    mapping: str | None = None,
     assignments: Iterable[str] = (),
     network: str | None = None,
     checkpoint: str | None = None,
@@ -171,7 +177,7 @@ def compare(
         Request(network, checkpoint, prompt, prefill, decode, batch, seed, token_ids=token_ids)
     )
     hybrids = [_hybrid(loaded[0], candidate) for candidate in loaded[1:]]
-    results = _results([*loaded, *hybrids], source, command, progress)
+    results = _results([*loaded, *hybrids], source, mapping, command, progress)
     names = [candidate.config.name for candidate in loaded[1:]]
     return compare_results(
         results[: len(loaded)], dict(zip(names, results[len(loaded) :], strict=True))
@@ -211,9 +217,14 @@ def _hybrid(baseline: LoadedDesign, candidate: LoadedDesign) -> LoadedDesign:
 
 
 def _results(
-    loaded: Sequence[LoadedDesign], source: Source, command: str | None, progress: Progress
+    loaded: Sequence[LoadedDesign],
+    source: Source,
+    mapping: str | None,
+    command: str | None,
+    progress: Progress,
 ) -> list[Result]:
     """Run every design on the form of the network it asks for; one engine call per form."""
+    mapping = _known_mapping(mapping or FIXED)
     traces: dict[str, Trace] = {}
     results: dict[int, Result] = {}
     forms = {source.form(design.config.network_form) for design in loaded}
@@ -230,7 +241,7 @@ def _results(
         manifest = build_manifest(source, [loaded[i].file for i in chosen], command)
         for i, result in zip(
             chosen,
-            simulate(traces[form], designs, technologies, source.notes(form), manifest),
+            simulate(traces[form], designs, technologies, source.notes(form), manifest, mapping),
             strict=True,
         ):
             results[i] = replace(
@@ -239,6 +250,18 @@ def _results(
                 paper=paper_quote(source.config, source.workload, loaded[i].technology),
             )
     return [results[i] for i in range(len(loaded))]
+
+
+def _known_mapping(name: str) -> str:
+    known = (FIXED, *OBJECTIVES)
+    if name not in known:
+        raise UserError(
+            "unknown mapping",
+            file="--mapping",
+            value=name,
+            allowed=did_you_mean(name, known),
+        )
+    return name
 
 
 def gemm(

@@ -105,6 +105,13 @@ _ACCOUNTING = click.option(
 )
 
 
+_MAPPING = click.option(
+    "--mapping",
+    type=click.Choice(["fixed", "latency", "energy", "edp"]),
+    help="Search the mapping of each operator for the least of this.  [default: fixed]",
+)
+
+
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="accelsim")
 def main() -> None:
@@ -116,6 +123,7 @@ def main() -> None:
 @_WORKLOAD
 @click.option("--text", type=click.Path(path_type=Path), help="Also score this text.")
 @_ACCOUNTING
+@_MAPPING
 @_OUTPUT
 def run(design: str, as_json: bool, no_report: bool, out: Path | None, **options: Any) -> None:
     """Run a network on DESIGN, or on row RESULT#ROW of a sweep: cycles, energy, area, a report."""
@@ -130,6 +138,7 @@ def run(design: str, as_json: bool, no_report: bool, out: Path | None, **options
 @click.argument("designs", nargs=-1, required=True)
 @_WORKLOAD
 @_ACCOUNTING
+@_MAPPING
 @click.option("--iso", help="Reserved for comparisons at equal area or power.")
 @_OUTPUT
 def compare(
