@@ -10,6 +10,7 @@ setup(
     package_data={
         "accelsim": ["py.typed"],
         "accelsim.report": ["*.json", "templates/*"],
+        "accelsim.rtl": ["sv/*.sv"],
         "accelsim.models": ["*.yaml", "*/*.yaml", "austen-12m/*"],
         "accelsim.hw_configs": ["*.yaml", "*/*.yaml", "*/*/*.yaml", "*/*.csv", "*/*.md"],
     },

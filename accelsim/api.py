@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from accelsim import locate
 from accelsim.config import DesignConfig, load_design_config, override, validate
 from accelsim.engine.compare import compare_results
@@ -273,6 +275,61 @@ def gemm(
     designs = build_designs([loaded.config], [loaded.file])
     check_design(designs, 0, trace, loaded.technology, loaded.file)
     return single_gemm(trace, designs, loaded.technology, timing)
+
+
+def rtl_simulate(
+    design: str,
+    shape: Sequence[int] = (),
+    *,
+    cases: int | None = None,
+    seed: int = 0,
+    assignments: Iterable[str] = (),
+    progress: Progress = _silent,
+) -> dict[str, Any]:
+    """Simulate the SystemVerilog of a design's array and compare it with the engine, plain JSON.
+
+    Operands are cut at random out of what the linears of the shipped network multiply, and for
+    floats its output layer, too.
+
+    Args:
+        design: A shipped design or a YAML file.
+        shape: m, k, n; if empty, GEMMs around the size of the array.
+        cases: How many; by default one of a given shape, else six.
+        seed: Of where operands are cut, and of what registers hold at the start.
+        assignments: Overrides of the design.
+        progress: Told what is going on.
+
+    Returns:
+        Keys design, array, network, seed, cases (see `rtl.cosimulate.compare`), and equal.
+
+    Raises:
+        UserError: A design whose array is not in SystemVerilog, sizes out of range, missing tools.
+    """
+    from accelsim.rtl import cosimulate
+
+    loaded = load_design(design, assignments)
+    array = cosimulate.array_of_design(build_designs([loaded.config], [loaded.file]), loaded.file)
+    rng = np.random.default_rng(seed)
+    shapes = cosimulate.shapes_of(array.timing, shape, cases, rng)
+    array, circuit = cosimulate.build_for(array, shapes, progress)
+    source = open_source(Request(decode=0, seed=seed))
+    *linears, head = source.operands(progress)
+    products = []
+    for number, each in enumerate(shapes):
+        # Linears in turn; the output layer, whose operands are no small integers, for floats.
+        chosen = head if array.kind.floating and number % 2 else linears[number * 5 % len(linears)]
+        products.append(
+            cosimulate.cut(array.kind, chosen.name, chosen.activations, chosen.weights, each, rng)
+        )
+    rows = cosimulate.compare(array, circuit, products, seed, progress)
+    return {
+        "design": loaded.config.name,
+        "array": array.parameters,
+        "network": source.name,
+        "seed": seed,
+        "cases": rows,
+        "equal": not any(row["cycles_difference"] or row["sums_different"] for row in rows),
+    }
 
 
 def write_numbers(outcome: Outcome, folder: Path) -> None:

@@ -16,7 +16,9 @@ import click
 
 from accelsim import __version__
 from accelsim.errors import UserError
+from accelsim.progress import Progress
 
+DIFFERENT = 1
 USER_ERROR = 2
 INTERRUPTED = 130
 PAGE_WIDTH, LISTING_WIDTH = 100, 160  # of what goes to a file or a pipe
@@ -119,7 +121,7 @@ def run(design: str, as_json: bool, no_report: bool, out: Path | None, **options
     """Run a network on DESIGN, or on row RESULT#ROW of a sweep: cycles, energy, area, a report."""
     from accelsim import api
 
-    with _progress(as_json) as tell:
+    with Progress(as_json) as tell:
         outcome = api.run(design, command=_typed(), progress=tell, **options)
         _deliver(outcome, as_json, no_report, out, tell)
 
@@ -136,7 +138,7 @@ def compare(
     """Compare DESIGNS side by side; the first is the baseline."""
     from accelsim import api
 
-    with _progress(as_json) as tell:
+    with Progress(as_json) as tell:
         outcome = api.compare(designs, command=_typed(), progress=tell, **options)
         _deliver(outcome, as_json, no_report, out, tell)
 
@@ -151,12 +153,16 @@ def compare(
 @click.option("--yes", is_flag=True, help="Allow more than a million designs.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Where to write.")
 @click.option("--json", "as_json", is_flag=True, help="Print sweep.json, nothing else.")
-def sweep(name: str, out: Path | None, yes: bool, as_json: bool, **options: Any) -> None:
+@click.option("--no-report", is_flag=True, help="Numbers only, no figures and no page.")
+def sweep(
+    name: str, out: Path | None, yes: bool, as_json: bool, no_report: bool, **options: Any
+) -> None:
     """Evaluate the designs of SWEEP, a file of axes, and find those worth building."""
     from accelsim import sweeps
     from accelsim.report.sweep_table import sweep_tables
+    from accelsim.report.write import write_sweep_report
 
-    with _progress(as_json) as tell:
+    with Progress(as_json) as tell:
         result, folder = sweeps.sweep(
             name,
             out=out,
@@ -165,11 +171,16 @@ def sweep(name: str, out: Path | None, yes: bool, as_json: bool, **options: Any)
             tell=tell,
             advance=tell.advance,
         )
+        if not no_report:
+            tell("drawing figures")
+            write_sweep_report(result, folder)
     if as_json:
         click.echo((folder / "sweep.json").read_text(encoding="utf-8"), nl=False)
     else:
         _console().print(sweep_tables(result))
-        click.echo(f"\nwritten to {folder}, run a design again: accelsim run '{folder}#ROW'")
+        page = "" if no_report else ", start with report.html"
+        again = f"run a design again: accelsim run '{folder}#ROW'"
+        click.echo(f"\nwritten to {folder}{page}; {again}")
     error = sweeps.nothing_feasible(result, name)
     if error is not None:
         raise error
@@ -188,7 +199,7 @@ def gemm(design: str, m: int, k: int, n: int, as_json: bool, **options: Any) -> 
     """Time one GEMM of M tokens, reduction K and N outputs on DESIGN, from SRAM to SRAM."""
     from accelsim import api
 
-    with _progress(as_json):
+    with Progress(as_json):
         result = api.gemm(design, m, k, n, **options)
     _print(result, as_json, "gemm_table")
 
@@ -216,7 +227,7 @@ def infer(path: str, as_json: bool, **options: Any) -> None:
     """Run the functional model alone on the checkpoint at PATH."""
     from accelsim import inference
 
-    with _progress(as_json) as tell:
+    with Progress(as_json) as tell:
         result = inference.infer(path, progress=tell, **options)
     _print(result, as_json, "infer_table")
 
@@ -236,7 +247,7 @@ def inspect(path: str, as_json: bool, out: Path | None, **options: Any) -> None:
     from accelsim import inference
     from accelsim.report import anatomy, write
 
-    with _progress(as_json) as tell:
+    with Progress(as_json) as tell:
         result = inference.inspect(path, progress=tell, **options)
         if out is not None:
             tell("drawing figures")
@@ -247,6 +258,33 @@ def inspect(path: str, as_json: bool, out: Path | None, **options: Any) -> None:
     _console(LISTING_WIDTH).print(anatomy.inspect_table(result))
     end = f"written to {out}, start with report.html" if out else "figures and tables: --out DIR"
     click.echo(end)
+
+
+@main.group()
+def rtl() -> None:
+    """Simulate the hardware itself, in SystemVerilog."""
+
+
+@rtl.command("simulate")
+@click.argument("design")
+@click.argument("shape", nargs=-1, type=int, metavar="[M K N]")
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE")
+@click.option("--cases", type=int, help="GEMMs to run.  [default: 1 of M K N, else 6]")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--json", "as_json", is_flag=True)
+def rtl_simulate(design: str, shape: tuple[int, ...], as_json: bool, **options: Any) -> None:
+    """Run the array of DESIGN on operands of the shipped network; compare cycles and sums.
+
+    Without M K N the GEMMs are of sizes around the array's. Ends with 1 where anything differs
+    from the engine.
+    """
+    from accelsim import api
+
+    with Progress(as_json) as tell:
+        result = api.rtl_simulate(design, shape, progress=tell, **options)
+    _print(result, as_json, "rtl_table")
+    if not result["equal"]:
+        sys.exit(DIFFERENT)
 
 
 @main.command("list")
@@ -312,67 +350,3 @@ def _console(width: int = PAGE_WIDTH) -> Any:
     from rich.console import Console
 
     return Console(width=None if sys.stdout.isatty() else width, highlight=False)
-
-
-class _progress:  # noqa: N801 - a context manager that reads like a function
-    """Show on stderr what is going on; silent where nobody watches a terminal."""
-
-    def __init__(self, quiet: bool) -> None:
-        self._status: Any = None
-        self._bar: Any = None
-        self._quiet = quiet
-        self._told_cold = False
-
-    def __enter__(self) -> _progress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def __call__(self, text: str) -> None:
-        self._tell_cold(text)
-        if self._quiet or not sys.stderr.isatty():
-            return
-        self._stop_bar()
-        if self._status is None:
-            from rich.console import Console
-
-            self._status = Console(stderr=True).status(text)
-            self._status.start()
-        self._status.update(text)
-
-    def advance(self, done: int, points: int) -> None:
-        """Show how many of all points are done, as a bar with the time that is left."""
-        if self._quiet or not sys.stderr.isatty():
-            return
-        if self._bar is None:
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-            self.stop()
-            columns = (BarColumn(), MofNCompleteColumn(), "designs", TimeRemainingColumn())
-            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
-            self._bar.add_task("designs")
-            self._bar.start()
-        self._bar.update(self._bar.task_ids[0], completed=done, total=points)
-
-    def _tell_cold(self, text: str) -> None:
-        """Say once that kernels are compiled, when they are: not where input is refused before."""
-        if self._told_cold or text.startswith("reading"):
-            return
-        self._told_cold = True
-        from accelsim import kernels
-
-        if kernels.is_cold():
-            click.echo("first run: compiling, about half a minute, once", err=True)
-
-    def _stop_bar(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
-
-    def stop(self) -> None:
-        self._stop_bar()
-        if self._status is not None:
-            self._status.stop()
-            self._status = None

@@ -26,6 +26,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
+from accelsim.locate import user_cache
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 PORTABLE_VARIABLE = "ACCELSIM_PORTABLE"
@@ -113,8 +115,7 @@ def cpu_has(feature: str) -> bool:
 @functools.cache
 def cache_folder() -> Path | None:
     """Return the folder for compiled kernels; None, with one warning, where it is not writable."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    folder = Path(base) / "accelsim" / cache_key()
+    folder = user_cache() / cache_key()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

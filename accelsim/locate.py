@@ -1,7 +1,8 @@
-"""Where shipped networks, designs and prices lie, and how a name becomes a path."""
+"""Where files lie, shipped ones and the user's cache, and how a name becomes a path."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from accelsim.errors import UserError, did_you_mean
@@ -19,6 +20,12 @@ def shipped(folder: str) -> Path:
     package = Path(__file__).resolve().parent
     inside = package / folder
     return inside if inside.is_dir() else package.parent / folder
+
+
+def user_cache() -> Path:
+    """Return the user's folder for what can be made again; it need not exist yet."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return Path(base) / "accelsim"
 
 
 def names(folder: str) -> list[str]:

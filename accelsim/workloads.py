@@ -18,6 +18,7 @@ from accelsim.trace import Trace, Workload, load_trace
 if TYPE_CHECKING:
     from accelsim.functional.checkpoint import Checkpoint
     from accelsim.functional.network import Network
+    from accelsim.functional.operand_source import LinearOperands
     from accelsim.functional.profile import OperandProfile
 
 Progress = Callable[[str], None]
@@ -131,6 +132,15 @@ class Source:
 
         progress(f"drawing operand counts of {self.name}")
         return synthetic_trace(self.config, self.workload, form, shipped_profile(), self.seed)
+
+    def operands(self, progress: Progress) -> list[LinearOperands]:
+        """Return what the linears of a checkpoint multiply while it reads the tokens."""
+        from accelsim.functional.operand_source import linear_operands
+
+        network = self.network(progress)
+        progress(f"running {self.name}")
+        assert self.tokens is not None
+        return linear_operands(network, self.tokens)
 
     def notes(self, form: str) -> list[str]:
         """Return what a reader must know about this workload."""

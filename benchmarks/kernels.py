@@ -176,10 +176,10 @@ def ternary_turns(folder: Path) -> dict[str, Callable[[], object]]:
     for path in ternary_kernels.usable_paths():
 
         def gemv(matrix: np.ndarray, path: str = path) -> object:
-            return operators.ternary_gemm(codes[:1], matrix, OUTPUTS, ONE, path)
+            return operators.TernaryMatrix(matrix, OUTPUTS, path).multiply(codes[:1], ONE)
 
         def gemm(path: str = path) -> object:
-            return operators.ternary_gemm(codes, held[0], OUTPUTS, ONE, path)
+            return operators.TernaryMatrix(held[0], OUTPUTS, path).multiply(codes, ONE)
 
         turns |= {
             f"{path} gemv": lambda gemv=gemv: gemv(held[0]),

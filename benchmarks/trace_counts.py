@@ -91,7 +91,7 @@ def linear(m: int, name: str) -> dict[str, float]:
     packed |= packed[::-1] << 4
     weight = TernaryWeight(packed, np.float32(1), OUTPUTS)
     codes = rng.integers(-127, 128, (m, INPUTS), dtype=np.int8)
-    sums = operators.ternary_gemm(codes, packed, OUTPUTS, threads)
+    sums = operators.TernaryMatrix(packed, OUTPUTS).multiply(codes, threads)
     fixed = counts.tally_ternary(weight)
     tally = np.zeros(count_kernels.TALLY, np.int64)
 
@@ -99,7 +99,9 @@ def linear(m: int, name: str) -> dict[str, float]:
 
     (product,), (counted,), (once,) = least(
         ROUNDS,
-        lambda: [seconds(lambda: operators.ternary_gemm(codes, packed, OUTPUTS, threads))],
+        lambda: [
+            seconds(lambda: operators.TernaryMatrix(packed, OUTPUTS).multiply(codes, threads))
+        ],
         lambda: [seconds(lambda: count(codes.copy(), sums))],  # a copy was not counted before
         lambda: [seconds(lambda: counts.tally_ternary(weight))],
     )

@@ -258,7 +258,7 @@ class Attention:
 
 
 @given(
-    prompt=st.integers(1, 9),
+    prompt=st.sampled_from([*range(1, 10), 33, 67]),
     steps=st.integers(0, 4),
     batch=st.integers(1, 2),
     kv=st.integers(1, 2),

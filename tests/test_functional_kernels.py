@@ -42,7 +42,9 @@ def assert_exact(codes, weights):
     """Compare every path that this CPU can take with sums of int64."""
     exact = codes.astype(np.int64) @ weights.astype(np.int64).T
     for path in ternary_kernels.usable_paths():
-        ours = operators.ternary_gemm(codes, packed_rows(weights), len(weights), ONE, path)
+        ours = operators.TernaryMatrix(packed_rows(weights), len(weights), path).multiply(
+            codes, ONE
+        )
         assert ours.dtype == np.int32
         np.testing.assert_array_equal(ours, exact, path)
 
@@ -82,9 +84,9 @@ def test_int32_holds_the_sums_of_the_most_inputs_and_more_are_refused():
     k = ternary_kernels.MOST_INPUTS
     codes, packed = np.full((1, k), -128, np.int8), np.full((1, k), 0b10_10_10_10, np.uint8)
     for path in ternary_kernels.usable_paths():
-        assert (operators.ternary_gemm(codes, packed, 4, ONE, path) == -128 * k).all()
+        assert (operators.TernaryMatrix(packed, 4, path).multiply(codes, ONE) == -128 * k).all()
     with pytest.raises(ValueError, match="16777217 inputs"):
-        operators.ternary_gemm(np.zeros((1, k + 1), np.int8), packed[:, :1], 4, ONE)
+        operators.TernaryMatrix(np.zeros((1, k + 1), np.uint8), 4)
 
 
 @pytest.mark.parametrize("path", ternary_kernels.usable_paths())
@@ -96,7 +98,7 @@ def test_many_rows_of_codes_meet_the_weights_in_more_than_one_pass(path):
         < 70
     )
     weights = rng.integers(-1, 2, (9, 2560))
-    ours = operators.ternary_gemm(codes, packed_rows(weights), 9, ONE, path)
+    ours = operators.TernaryMatrix(packed_rows(weights), 9, path).multiply(codes, ONE)
     np.testing.assert_array_equal(ours, codes.astype(np.int64) @ weights.T)
 
 
@@ -106,8 +108,10 @@ def test_threads_never_show_in_a_ternary_sum(m, n, threads):
     rng = np.random.default_rng(n)
     codes = rng.integers(-128, 128, (m, 2560)).astype(np.int8)
     packed = packed_rows(rng.integers(-1, 2, (n, 2560)))
-    one = operators.ternary_gemm(codes, packed, n, ONE)
-    np.testing.assert_array_equal(operators.ternary_gemm(codes, packed, n, Threads(threads)), one)
+    one = operators.TernaryMatrix(packed, n).multiply(codes, ONE)
+    np.testing.assert_array_equal(
+        operators.TernaryMatrix(packed, n).multiply(codes, Threads(threads)), one
+    )
 
 
 @pytest.mark.parametrize("path", ternary_kernels.usable_paths())
@@ -123,7 +127,7 @@ def test_a_mapped_file_is_read_where_it_lies_and_never_past_its_end(path, k, tmp
         mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
     packed = np.frombuffer(mapped, np.uint8)[page - rows * k :].reshape(rows, k)
     codes = rng.integers(-128, 128, (3, k)).astype(np.int8)
-    ours = operators.ternary_gemm(codes, packed, 4 * rows, ONE, path)
+    ours = operators.TernaryMatrix(packed, 4 * rows, path).multiply(codes, ONE)
     np.testing.assert_array_equal(ours, codes.astype(np.int64) @ weights.T)
 
 
@@ -132,9 +136,9 @@ def test_one_kernel_serves_mapped_and_writable_weights(tmp_path):
     (tmp_path / "weights").write_bytes(packed.tobytes())
     mapped = np.memmap(tmp_path / "weights", np.uint8, "r", shape=packed.shape)
     codes = np.ones((1, 70), np.int8)
-    operators.ternary_gemm(codes, packed, 8, ONE)
+    operators.TernaryMatrix(packed, 8).multiply(codes, ONE)
     known = len(ternary_kernels.ternary_rows.signatures)
-    assert (operators.ternary_gemm(codes, mapped, 8, ONE) == 70).all()
+    assert (operators.TernaryMatrix(mapped, 8).multiply(codes, ONE) == 70).all()
     assert len(ternary_kernels.ternary_rows.signatures) == known
 
 
@@ -159,7 +163,7 @@ for m, k, n in [(1, 1, 1), (3, 63, 9), (4, 64, 8), (5, 65, 3), (9, 300, 13), (2,
     codes = rng.choice([-128, 127, 1], (m, k)).astype(np.int8)
     fields = rng.integers(0, 3, (4, -(-n // 4), k))
     packed = sum(fields[i] << 2 * i for i in range(4)).astype(np.uint8)
-    ours = operators.ternary_gemm(codes, packed, n, Threads(1), "avx512vnni")
+    ours = operators.TernaryMatrix(packed, n, "avx512vnni").multiply(codes, Threads(1))
     exact = codes.astype(np.int64) @ (fields.reshape(-1, k)[:n] - 1).T
     assert (ours == exact).all(), (m, k, n)
 """
@@ -318,7 +322,7 @@ def test_rms_norm_follows_the_stated_order(n, seed):
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(3, n)).astype(F32)
     weight = rng.normal(size=n).astype(F32)
-    ours = operators.rms_norm(x, weight, 1e-5, ONE)
+    ours = operators.rms_norm(x, operators.Norm(weight, F32(1e-5)), ONE)
     for row, out in zip(x, ours, strict=True):
         mean = lanes_of(row * row) / F32(n)
         expected = (row * (F32(1) / np.sqrt(mean + F32(1e-5)))) * weight
@@ -342,6 +346,23 @@ def test_codes_equal_numpy_float32(k, exponent, seed):
     assert result.scales.tobytes() == scales.tobytes()
     codes = np.clip(np.rint(x * scales[:, None]), -128, 127)
     np.testing.assert_array_equal(result.codes, codes)
+
+
+@settings(max_examples=30)
+@given(k=st.integers(1, 60), seed=st.integers(0, 99))
+def test_codes_behind_a_norm_are_those_of_its_result(k, seed):
+    rng = np.random.default_rng(seed)
+    x, weight = rng.normal(size=(3, k)).astype(F32), rng.normal(size=k).astype(F32)
+    norm = operators.Norm(weight, F32(1e-5))
+    ours = operators.quantise(x, ONE, norm)
+    apart = operators.quantise(operators.rms_norm(x, norm, ONE), ONE)
+    assert ours.codes.tobytes() == apart.codes.tobytes()
+    assert ours.scales.tobytes() == apart.scales.tobytes()
+
+
+def test_a_row_with_what_is_no_number_has_no_scale():
+    x = np.array([[1, np.nan, 2], [-np.nan, 0, 0], [1, 2, 3]], F32)
+    np.testing.assert_array_equal(np.isnan(operators.quantise(x, ONE).scales), [1, 1, 0])
 
 
 def test_a_row_of_zeros_has_codes_of_zero():
@@ -414,9 +435,14 @@ def test_operators_refuse_what_a_kernel_was_not_written_for():
     with pytest.raises(ValueError, match="contiguous: False"):
         operators.quantise(x[:, ::2], ONE)
     with pytest.raises(ValueError, match="weight is"):
-        operators.rms_norm(x, np.zeros(7, F32), 1e-5, ONE)
+        operators.rms_norm(x, operators.Norm(np.zeros(7, F32), F32(1e-5)), ONE)
+    with pytest.raises(ValueError, match="weight is"):
+        operators.quantise(x, ONE, operators.Norm(np.zeros(7, F32), F32(1e-5)))
     with pytest.raises(ValueError, match="packed is"):
-        operators.ternary_gemm(np.zeros((1, 8), np.int8), np.zeros((2, 9), np.uint8), 8, ONE)
+        operators.TernaryMatrix(np.zeros((2, 9), np.uint8), 9)
+    matrix = operators.TernaryMatrix(np.zeros((2, 9), np.uint8), 8)
+    with pytest.raises(ValueError, match="codes is"):
+        matrix.multiply(np.zeros((1, 8), np.int8), ONE)
     blocks = np.zeros((1, 1, 1, 8 * 64), F32), np.zeros((1, 1, 1, 64 * 64), F32)
     with pytest.raises(ValueError, match="do not fit"):
         operators.attend(np.zeros((1, 65, 8), F32), *blocks, 0, 1, ONE)
@@ -434,12 +460,14 @@ x = np.ones((5, 32), np.float32)
 row, bits = x[0, :5].copy(), np.ones((5, 32), np.uint16)
 packed = np.ones((2, 32), np.uint8)
 for path in ternary_kernels.usable_paths():
-    operators.ternary_gemm(operators.quantise(x, one).codes, packed, 8, one, path)
+    operators.TernaryMatrix(packed, 8, path).multiply(operators.quantise(x, one).codes, one)
 operators.dequantise(np.ones((5, 8), np.int32), row, row[0], True, one)
 operators.dense_gemm(x, operators.panels(x), 5, one)
 operators.dense_gemm(x, operators.panels(bits), 5, one)
 operators.dense_gemm(x[:1], operators.panels(bits), 5, one)
-operators.rms_norm(x, x[0], 1e-5, one)
+norm = operators.Norm(x[0], row[0])
+operators.rms_norm(x, norm, one)
+operators.quantise(x, one, norm)
 operators.gated("relu2", x, x, one)
 operators.gated("silu", x, x, one)
 operators.rotate(x, np.zeros(5, np.int64), x[:1, :4].copy(), x[:1, :4].copy(), one)

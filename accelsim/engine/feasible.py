@@ -153,7 +153,7 @@ def _tile_bits(family: Family, code: int) -> Iterator[tuple[str, str, Any]]:
 
 
 def _capacity_rule(family: Family, trace: Trace) -> Rule:
-    needed = class_bytes(trace, Designs((), family.units, family.machines)).sum(axis=1)
+    needed = class_bytes(trace, family).sum(axis=1)
     machines = family.machines
     return Rule(
         "dram.capacity_gib",

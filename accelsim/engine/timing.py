@@ -66,6 +66,12 @@ def feedback(steps: int, latency: int, interval: int, places: int) -> tuple[int,
 
 
 @kernel
+def partial_sums(steps: int, latency: int, interval: int, interleave: bool) -> int:
+    """Return how many partial sums take turns in a tile of ``steps``; arguments as above."""
+    return feedback(steps, latency, interval, accumulators(latency, interval, interleave))[1]
+
+
+@kernel
 def _folds_and_steps(
     organisation: int, rows: int, cols: int, lanes: int, m: int, k: int, n: int
 ) -> tuple[int, int]:

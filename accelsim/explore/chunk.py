@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.engine.feasible import run_rules
+from accelsim.engine.many import evaluate_family
 from accelsim.explore.figures import design_figures, workload_figures
 from accelsim.explore.plan import Plan, bound_text, within
 from accelsim.explore.points import Levels
-from accelsim.explore.totals import evaluate_family
 from accelsim.hardware.columns import build_family
 from accelsim.hardware.design import Family
 from accelsim.hardware.fields import Fields

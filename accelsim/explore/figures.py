@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.explore.totals import Totals
+from accelsim.engine.many import Totals
 from accelsim.result import BOUNDS, CAUSES, COMPONENTS, PHASES
 from accelsim.trace import Phase, Workload
 
@@ -78,7 +78,7 @@ def design_figures(units: npt.NDArray[np.void], totals: Totals) -> Iterator[Colu
     """Yield the columns of ``DESIGN_FIGURES``; ``units`` is ``UNIT_DTYPE`` [G, 2]."""
     array = units[:, 0]
     yield array["rows"] * array["cols"] * array["lanes"]
-    areas = totals.area_um2 * MM2_PER_UM2
+    areas = totals.area_um2[0] * MM2_PER_UM2
     yield _sum(areas)
     yield from areas
 
@@ -99,17 +99,18 @@ def workload_figures(workload: Workload, clock_mhz: Floats, totals: Totals) -> I
 def _phase_figures(
     workload: Workload, clock_mhz: Floats, totals: Totals, phase: Phase
 ) -> Iterator[Column]:
-    tokens, causes = workload.tokens(phase), totals.cycles[phase]
+    tokens, part = workload.tokens(phase), totals.phases[phase]
+    causes = part.cycles.T
     cycles = causes.sum(axis=0)
     seconds = cycles / (clock_mhz * 1e6)
-    joules = totals.energy_pj[phase] * JOULES_PER_PJ
+    joules = part.energy.components * JOULES_PER_PJ
     energy = _sum(joules)
     yield cycles
     yield seconds
     yield _ratio(np.full(len(cycles), float(tokens)), seconds)
     yield energy
-    yield totals.low_pj[phase] * JOULES_PER_PJ
-    yield totals.high_pj[phase] * JOULES_PER_PJ
+    yield part.energy.low * JOULES_PER_PJ
+    yield part.energy.high * JOULES_PER_PJ
     yield _ratio(energy, np.full(len(cycles), float(tokens)))
     yield _ratio(energy, seconds)
     yield from joules
@@ -118,10 +119,9 @@ def _phase_figures(
     yield _ratio(ideal, ideal + spatial)
     yield _ratio(ideal, ideal + spatial + temporal)
     yield _ratio(ideal, cycles)
-    busy = totals.busy[phase]
-    yield np.where(busy.any(axis=0), busy.argmax(axis=0), -1)
-    yield totals.dram_bytes[phase]
-    yield totals.sram_bytes[phase]
+    yield np.where(part.busy.any(axis=1), part.busy.argmax(axis=1), -1)
+    yield part.dram_bytes
+    yield part.sram_bytes
 
 
 def _sum(rows: Floats) -> Floats:

@@ -32,6 +32,7 @@ _BELOW_TOP_8, _BELOW_TOP_16 = _u64(0x7F7F7F7F7F7F7F7F), _u64(0x7FFF7FFF7FFF7FFF)
 _HALF, _SIGN, _SHIFT, _UNIT = _u32(0x7FFF), _u32(15), _u32(16), _u32(1)
 # Rows until a mark of 8 or of 16 bits is full.
 _FULL_8, _FULL_16 = 255, 65535
+_TRIANGLE_ROWS = 32
 
 
 @inner_kernel
@@ -375,18 +376,31 @@ def _tally_causal_pairs(rows, keys, tally):
 
 @inner_kernel
 def _tally_triangle(shares, weight_nonzero, tally):
-    """Count rows of floats [P, P], row i up to column i, against counts of values by position."""
+    """Count rows of floats [P, P], row i up to column i, against counts of values by position.
+
+    Rows are taken some at a time, as long as the longest of them: what lies above the diagonal is
+    zero, and the changes from its last word to the zeros around it are taken off again.
+    """
     positions = shares.shape[0]
-    rows = np.zeros((2, (positions + 3) // 4), np.uint64)
-    marks = np.zeros(rows.shape[1], np.uint64)
+    kept = np.zeros((_TRIANGLE_ROWS + 1) * ((positions + 3) // 4), np.uint64)
+    marks = np.zeros((positions + 3) // 4, np.uint64)
     nonzero = np.zeros(positions, np.int32)
-    for p in range(positions):
-        here = rows[p % 2]
-        round_row(shares[p, : p + 1], here)
-        mark_nonzero(here, p // 4 + 1, FLOAT, marks)
-        tally[ALONG_K] += changes_within(here, p + 1, FLOAT)
-        tally[ALONG_M] += changes_between(here, rows[1 - p % 2], p, FLOAT)
-        if (p + 1) % _FULL_16 == 0:
-            collect(marks, FLOAT, nonzero)
-    collect(marks, FLOAT, nonzero)
+    for begin in range(0, positions, _TRIANGLE_ROWS):
+        end = min(begin + _TRIANGLE_ROWS, positions)
+        above = 1 if begin > 0 else 0  # the row before joins in, as a neighbour
+        room = (end + 3) // 4
+        rows = kept[: (end - begin + above) * room].reshape(-1, room)
+        for i in range(begin - above, end):
+            row = rows[i - begin + above]
+            row[room - 1] = _NONE
+            round_row(shares[i, :end], row)
+        within, between = _count_rows(rows[above:], FLOAT, nonzero[:end], marks[:room])
+        if above:
+            between += changes_between(rows[0], rows[1], end, FLOAT)
+        for i in range(begin, end):
+            last = np.int64(ones(_u64(rows[i - begin + above].view(np.uint16)[i])))
+            within -= last if i + 1 < end else 0
+            between -= last if i > 0 else 0
+        tally[ALONG_K] += within
+        tally[ALONG_M] += between
     _tally_met(nonzero, positions * (positions + 1) // 2, weight_nonzero, tally)

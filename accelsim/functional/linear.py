@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from accelsim.functional import operators
 from accelsim.functional.checkpoint import DenseWeight, TernaryWeight
-from accelsim.functional.operators import Floats, Quantised
+from accelsim.functional.operators import Floats, Norm, Quantised
 from accelsim.functional.threads import Threads
 
 # What a linear tells whoever watches it: its operands and its sums, see `Observer`.
@@ -40,9 +40,9 @@ class TernaryLinear:
     multiplies: bool
     threads: Threads
 
-    def enter(self, x: Floats) -> Quantised:
+    def enter(self, x: Floats, norm: Norm | None = None) -> Quantised:
         """Return x [m, k] as int8 codes and scales; linears that read the same x share them."""
-        return operators.quantise(x, self.threads)
+        return operators.quantise(x, self.threads, norm)
 
     def __call__(self, x: Quantised, report: Report | None = None) -> Floats:
         """Return float32 [m, outputs]."""
@@ -68,9 +68,9 @@ class DenseLinear:
     outputs: int
     threads: Threads
 
-    def enter(self, x: Floats) -> Floats:
+    def enter(self, x: Floats, norm: Norm | None = None) -> Floats:
         """Return x [m, k]."""
-        return x
+        return x if norm is None else operators.rms_norm(x, norm, self.threads)
 
     def __call__(self, x: Floats, report: Report | None = None) -> Floats:
         """Return float32 [m, outputs]."""
@@ -83,8 +83,8 @@ class DenseLinear:
 class Linear(Protocol):
     """A layer's matrix product: what enters it is made once for all linears that read it."""
 
-    def enter(self, x: Floats) -> Any:
-        """Return float32 x [m, k] as this linear reads it."""
+    def enter(self, x: Floats, norm: Norm | None = None) -> Any:
+        """Return float32 x [m, k], after the norm if there is one, as this linear reads it."""
 
     def __call__(self, x: Any, report: Report | None = None) -> Floats:
         """Return float32 [m, outputs] of what `enter` returned; tell ``report`` the operands."""
@@ -112,5 +112,5 @@ def build_linear(
 
 def exact_product(weight: TernaryWeight, threads: Threads) -> Product:
     """Return what multiplies codes by weights as they lie, without a copy of them."""
-    packed, outputs = weight.packed, weight.outputs
-    return lambda codes: operators.ternary_gemm(codes, packed, outputs, threads)
+    matrix = operators.TernaryMatrix(weight.packed, weight.outputs)
+    return lambda codes: matrix.multiply(codes, threads)

@@ -40,7 +40,7 @@ from accelsim.functional.linear import (
     build_linear,
     exact_product,
 )
-from accelsim.functional.operators import Floats
+from accelsim.functional.operators import Floats, Norm, rms_norm
 from accelsim.functional.threads import Threads
 
 MIN_BITS, MAX_BITS = 2, 32
@@ -116,8 +116,10 @@ class BlockLinear:
     scale: np.float32
     threads: Threads
 
-    def enter(self, x: Floats) -> Blocks:
+    def enter(self, x: Floats, norm: Norm | None = None) -> Blocks:
         """Return x [m, k] as int8 codes and the step of each block."""
+        if norm is not None:
+            x = rms_norm(x, norm, self.threads)
         m, k = x.shape
         codes = np.empty((m, k), np.int8)
         steps = np.empty((m, k // narrow_kernels.BLOCK), np.float32)

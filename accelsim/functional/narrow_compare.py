@@ -25,7 +25,7 @@ from accelsim.functional.narrow import (
     signed_bits,
 )
 from accelsim.functional.network import Network
-from accelsim.functional.operators import Floats
+from accelsim.functional.operators import Floats, Norm
 from accelsim.functional.score import Score, score_windows, window_nll
 from accelsim.functional.threads import Threads
 
@@ -94,9 +94,9 @@ class WatchedLinear:
     tally: Tally
     threads: Threads
 
-    def enter(self, x: Floats) -> tuple[Any, Any]:
+    def enter(self, x: Floats, norm: Norm | None = None) -> tuple[Any, Any]:
         """Return x as either linear reads it."""
-        return self.exact.enter(x), self.narrow.enter(x)
+        return self.exact.enter(x, norm), self.narrow.enter(x, norm)
 
     def __call__(self, x: tuple[Any, Any], report: Report | None = None) -> Floats:
         """Return float32 [m, outputs] of the exact linear."""

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from accelsim.errors import UserError
 from accelsim.functional import operators
-from accelsim.functional.checkpoint import EMBEDDING, FINAL_NORM, LM_HEAD, Checkpoint
+from accelsim.functional.checkpoint import EMBEDDING, FINAL_NORM, LM_HEAD, Checkpoint, DenseWeight
 from accelsim.functional.kv_cache import KVCache
 from accelsim.functional.linear import (
     DenseLinear,
@@ -28,7 +28,7 @@ from accelsim.functional.linear import (
     Report,
     build_linear,
 )
-from accelsim.functional.operators import Floats
+from accelsim.functional.operators import Floats, Norm
 from accelsim.functional.rope import rope_tables
 from accelsim.functional.threads import Threads
 
@@ -54,12 +54,12 @@ class Observer(Protocol):
 
 @dataclass(frozen=True)
 class Layer:
-    """Weights of one decoder layer; norms float32: [H], [N * D], [H], [F]; sub-norms or None."""
+    """Weights of one decoder layer; norms of [H], [N * D], [H], [F]; sub-norms or None."""
 
-    input_norm: Floats
-    attention_norm: Floats | None
-    post_norm: Floats
-    ffn_norm: Floats | None
+    input_norm: Norm
+    attention_norm: Norm | None
+    post_norm: Norm
+    ffn_norm: Norm | None
     q: Linear
     k: Linear
     v: Linear
@@ -78,6 +78,7 @@ class Network:
     Attributes:
         config: The network's shape.
         checkpoint: Where the weights came from.
+        threads: They share the work.
     """
 
     def __init__(
@@ -95,10 +96,10 @@ class Network:
         """
         self.config = config = checkpoint.config
         self.checkpoint = checkpoint
-        self._threads = Threads(threads)
+        self.threads = Threads(threads)
         self._build = build
         self._layers = [self._build_layer(checkpoint, i) for i in range(config.layers)]
-        self._final_norm = checkpoint.dense[FINAL_NORM].widen()
+        self._final_norm = self._build_norm(checkpoint.dense[FINAL_NORM])
         self._embedding = operators.panels(checkpoint.dense[EMBEDDING].stored, checkpoint.forget)
         self._lm_head = self._build_lm_head(checkpoint)
         self._cosines, self._sines = self._rope_tables(1)
@@ -142,7 +143,7 @@ class Network:
         kept = count if last is None else min(last, count)
         h = h.reshape(batch, count, -1)[:, count - kept :]  # [B, kept, H]
         h = np.ascontiguousarray(h).reshape(batch * kept, -1)  # [B * kept, H]
-        x = self._norm(h, self._final_norm)  # [B * kept, H]
+        x = self._lm_head.enter(h, self._final_norm)  # [B * kept, H]
         logits = self._lm_head(x, _reporter(observer, -1, "lm_head"))  # [B * kept, V]
         return logits.reshape(batch, kept, -1)  # [B, kept, V]
 
@@ -156,19 +157,16 @@ class Network:
         observer: Observer | None,
     ) -> Floats:
         report = _reporter(observer, number)
-        x: Any = layer.q.enter(self._norm(h, layer.input_norm))  # [M, H]
+        x: Any = layer.q.enter(h, layer.input_norm)  # [M, H]
         q = layer.q(x, report)  # [M, N * D]
         k = layer.k(x, report)  # [M, K * D]
         v = layer.v(x, report)  # [M, K * D]
-        operators.rotate(q, positions, self._cosines, self._sines, self._threads)
-        operators.rotate(k, positions, self._cosines, self._sines, self._threads)
+        operators.rotate(q, positions, self._cosines, self._sines, self.threads)
+        operators.rotate(k, positions, self._cosines, self._sines, self.threads)
         cache.append(number, k, v)
         q = q.reshape(cache.batch, -1, q.shape[1])  # [B, P, N * D]
         a = self._attend(number, q, k, v, cache, observer)  # [B, P, N * D]
-        a = a.reshape(h.shape[0], -1)  # [M, N * D]
-        if layer.attention_norm is not None:
-            a = self._norm(a, layer.attention_norm)  # [M, N * D]
-        x = layer.o.enter(a)  # [M, N * D]
+        x = layer.o.enter(a.reshape(h.shape[0], -1), layer.attention_norm)  # [M, N * D]
         return layer.o(x, report)  # [M, H]
 
     def _attend(
@@ -184,7 +182,7 @@ class Network:
         end = cache.length + count
         keys, values = cache.keys[number], cache.values[number]
         kept = None if observer is None else np.zeros((batch, heads, count, end), np.float32)
-        a = operators.attend(q, keys, values, cache.length, heads, self._threads, kept)
+        a = operators.attend(q, keys, values, cache.length, heads, self.threads, kept)
         if observer is not None and kept is not None:
             name = f"model.layers.{number}.self_attn"
             k, v = k.reshape(batch, count, -1), v.reshape(batch, count, -1)  # [B, P, K * D]
@@ -195,17 +193,12 @@ class Network:
         self, number: int, layer: Layer, h: Floats, observer: Observer | None
     ) -> Floats:
         report = _reporter(observer, number)
-        x: Any = layer.gate.enter(self._norm(h, layer.post_norm))  # [M, H]
+        x: Any = layer.gate.enter(h, layer.post_norm)  # [M, H]
         gate = layer.gate(x, report)  # [M, F]
         up = layer.up(x, report)  # [M, F]
-        y = operators.gated(self.config.activation, gate, up, self._threads)  # [M, F]
-        if layer.ffn_norm is not None:
-            y = self._norm(y, layer.ffn_norm)  # [M, F]
-        x = layer.down.enter(y)  # [M, F]
+        y = operators.gated(self.config.activation, gate, up, self.threads)  # [M, F]
+        x = layer.down.enter(y, layer.ffn_norm)  # [M, F]
         return layer.down(x, report)  # [M, H]
-
-    def _norm(self, x: Floats, weight: Floats) -> Floats:
-        return operators.rms_norm(x, weight, self.config.rms_eps, self._threads)
 
     def _grow_rope(self, positions: int) -> None:
         """Double the rotary tables until they hold so many positions."""
@@ -242,10 +235,10 @@ class Network:
 
         def linear(name: str) -> Linear:
             weight = checkpoint.linears[prefix + name]
-            return self._build(prefix + name, weight, multiplies, self._threads)
+            return self._build(prefix + name, weight, multiplies, self.threads)
 
         norms = {
-            name: checkpoint.dense[f"{prefix}{name}.weight"].widen()
+            name: self._build_norm(checkpoint.dense[f"{prefix}{name}.weight"])
             for name in checkpoint.config.norm_sizes()
         }
 
@@ -263,13 +256,16 @@ class Network:
             down=linear("mlp.down_proj"),
         )
 
+    def _build_norm(self, weight: DenseWeight) -> Norm:
+        return Norm(weight.widen(), np.float32(self.config.rms_eps))
+
     def _build_lm_head(self, checkpoint: Checkpoint) -> DenseLinear:
         tied = checkpoint.config.tie_embeddings
         laid = self._embedding
         if not tied:
             laid = operators.panels(checkpoint.dense[LM_HEAD].stored, checkpoint.forget)
         name = (EMBEDDING if tied else LM_HEAD).removesuffix(".weight")
-        return DenseLinear(name, laid, checkpoint.config.vocab_size, self._threads)
+        return DenseLinear(name, laid, checkpoint.config.vocab_size, self.threads)
 
 
 def _reporter(observer: Observer | None, layer: int, kind: str = "gemm") -> Report | None:

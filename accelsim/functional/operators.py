@@ -28,6 +28,13 @@ class Quantised(NamedTuple):
     scales: Floats
 
 
+class Norm(NamedTuple):
+    """Weights float32 [k] of a root-mean-square norm, and what is added to the mean square."""
+
+    weight: Floats
+    epsilon: np.float32
+
+
 _BYTES = np.dtype(np.uint8)
 _CODES, _SUMS, _INDICES = np.dtype(np.int8), np.dtype(np.int32), np.dtype(np.int64)
 _FLOATS = np.dtype(np.float32)
@@ -36,6 +43,7 @@ _GATES = {"relu2": row_kernels.relu2_gate_rows, "silu": row_kernels.silu_gate_ro
 _READ_BYTES = 1 << 26
 # What one element of a row-wise operator costs next to a multiply-add.
 _ELEMENT_COST = 8
+_ALL = slice(None)
 
 
 def _check(name: str, array: NDArray[Any], dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
@@ -47,74 +55,86 @@ def _check(name: str, array: NDArray[Any], dtype: np.dtype[Any], shape: tuple[in
         )
 
 
-def quantise(x: Floats, threads: Threads) -> Quantised:
-    """Return int8 codes of float32 x [m, k], each row scaled by 127 / max(max|x|, 1e-5)."""
+def quantise(x: Floats, threads: Threads, norm: Norm | None = None) -> Quantised:
+    """Return int8 codes of float32 x [m, k], each row scaled by 127 / max(max|x|, 1e-5).
+
+    Args:
+        x: What to quantise.
+        threads: They share rows.
+        norm: Applied before, with the bytes of `rms_norm`.
+    """
     m, k = x.shape
     _check("x", x, _FLOATS, (m, k))
-    codes = np.empty(x.shape, np.int8)
-    scales = np.empty(x.shape[0], np.float32)
+    codes = np.empty((m, k), np.int8)
+    scales = np.empty(m, np.float32)
+    if norm is not None:
+        _check("weight", norm.weight, _FLOATS, (k,))
 
     def rows(begin: int, end: int) -> None:
-        row_kernels.quantise_rows(x[begin:end], codes[begin:end], scales[begin:end])
+        operands = x[begin:end], codes[begin:end], scales[begin:end]
+        if norm is None:
+            row_kernels.quantise_rows(*operands)
+        else:
+            row_kernels.norm_quantise_rows(norm.weight, norm.epsilon, *operands)
 
     threads.split(rows, m, _ELEMENT_COST * x.size)
     return Quantised(codes, scales)
 
 
-def ternary_gemm(
-    codes: NDArray[np.int8],
-    packed: NDArray[np.uint8],
-    outputs: int,
-    threads: Threads,
-    path: str | None = None,
-) -> NDArray[np.int32]:
-    """Return the exact int32 sums [m, outputs] of int8 codes [m, k] times ternary weights.
+class TernaryMatrix:
+    """Packed ternary weights, checked once and multiplied often."""
 
-    Args:
-        codes: int8 [m, k], k at most 2**24.
-        packed: uint8 [outputs / 4 rounded up, k], C-contiguous, as in `TernaryWeight`; it may be
-            a mapped file.
-        outputs: Rows of the matrix.
-        threads: They share rows when there are enough, outputs otherwise.
-        path: One of `ternary_kernels.usable_paths`; by default the first.
-    """
-    m, k = codes.shape
-    quarter = -(-outputs // ternary_kernels.FIELDS)
-    way = ternary_kernels.PATHS[path or ternary_kernels.usable_paths()[0]]
-    if k > ternary_kernels.MOST_INPUTS:
-        raise ValueError(f"{k} inputs: int32 sums hold {ternary_kernels.MOST_INPUTS}")
-    _check("codes", codes, _CODES, (m, k))
-    _check("packed", packed, _BYTES, (quarter, k))
-    accumulators = np.zeros((m, outputs), np.int32)
-    if accumulators.size == 0 or k == 0:
+    def __init__(self, packed: NDArray[np.uint8], outputs: int, path: str | None = None) -> None:
+        """Keep the weights as they lie.
+
+        Args:
+            packed: uint8 [outputs / 4 rounded up, k], C-contiguous, as in `TernaryWeight`; it may
+                be a mapped file. k is at most 2**24.
+            outputs: Rows of the matrix.
+            path: One of `ternary_kernels.usable_paths`; by default the first.
+        """
+        self._quarter, self._inputs = packed.shape
+        self._outputs = outputs
+        self._way = ternary_kernels.PATHS[path or ternary_kernels.usable_paths()[0]]
+        if self._inputs > ternary_kernels.MOST_INPUTS:
+            most = ternary_kernels.MOST_INPUTS
+            raise ValueError(f"{self._inputs} inputs: int32 sums hold {most}")
+        quarter = -(-outputs // ternary_kernels.FIELDS)
+        _check("packed", packed, _BYTES, (quarter, self._inputs))
+        if 0 < self._inputs < self._way.step:
+            packed = _pad_inputs(packed, self._way.step)
+        # Read-only and no subclass, whatever came in: for numba a mapped file is no other type.
+        self._packed = np.asarray(packed).view()
+        self._packed.flags.writeable = False
+
+    def multiply(self, codes: NDArray[np.int8], threads: Threads) -> NDArray[np.int32]:
+        """Return the exact int32 sums [m, outputs] of int8 codes [m, k].
+
+        The threads share rows when there are enough, outputs otherwise.
+        """
+        m, way, quarter = codes.shape[0], self._way, self._quarter
+        _check("codes", codes, _CODES, (m, self._inputs))
+        accumulators = np.zeros((m, self._outputs), np.int32)
+        if accumulators.size == 0 or self._inputs == 0:
+            return accumulators
+        if self._inputs < way.step:
+            codes = _pad_inputs(codes, way.step)
+        arranged = ternary_kernels.arrange(codes, way)
+        block = ternary_kernels.tokens_at_once(arranged, way)
+
+        def part(rows: slice, begin: int, end: int) -> None:
+            packed, sums = self._packed[begin:end], accumulators[rows]
+            ternary_kernels.ternary_rows(
+                codes[rows], arranged[rows], packed, begin, quarter, way.tokens, block, sums
+            )
+
+        # A cheap step next to a float multiply-add: an eighth keeps small products on one thread.
+        cost = m * self._inputs * self._outputs // 8
+        if m >= 8 * threads.count:
+            threads.split(lambda begin, end: part(slice(begin, end), 0, quarter), m, cost)
+        else:
+            threads.split(lambda begin, end: part(_ALL, begin, end), quarter, cost)
         return accumulators
-    if k < way.step:
-        codes, packed = (_pad_inputs(array, way.step) for array in (codes, packed))
-    arranged = ternary_kernels.arrange(codes, way)
-    block = ternary_kernels.tokens_at_once(arranged, way)
-    # Read-only and no subclass, whatever came in: for numba a mapped file is then no other type.
-    weights = np.asarray(packed).view()
-    weights.flags.writeable = False
-
-    def part(rows: slice, begin: int, end: int) -> None:
-        ternary_kernels.ternary_rows(
-            codes[rows],
-            arranged[rows],
-            weights[begin:end],
-            begin,
-            quarter,
-            way.tokens,
-            block,
-            accumulators[rows],
-        )
-
-    # A cheap step next to a float multiply-add: an eighth keeps small products on one thread.
-    cost = m * k * outputs // 8
-    if m >= 8 * threads.count:
-        threads.split(lambda begin, end: part(slice(begin, end), 0, quarter), m, cost)
-    else:
-        threads.split(lambda begin, end: part(slice(None), begin, end), quarter, cost)
-    return accumulators
 
 
 def _pad_inputs(array: NDArray[Any], inputs: int) -> NDArray[Any]:
@@ -207,15 +227,15 @@ def _multiply_panels(x: Floats, laid: NDArray[Any], first: int, out: Floats) -> 
         kernel(x, laid.view(np.uint16), laid.dtype == np.float16, first, out)
 
 
-def rms_norm(x: Floats, weight: Floats, epsilon: float, threads: Threads) -> Floats:
+def rms_norm(x: Floats, norm: Norm, threads: Threads) -> Floats:
     """Return x / sqrt(mean(x**2) + epsilon) * weight for every row of float32 x [m, n]."""
     m, k = x.shape
     _check("x", x, _FLOATS, (m, k))
-    _check("weight", weight, _FLOATS, (k,))
+    _check("weight", norm.weight, _FLOATS, (k,))
     out = np.empty(x.shape, np.float32)
 
     def rows(begin: int, end: int) -> None:
-        row_kernels.rms_norm_rows(x[begin:end], weight, np.float32(epsilon), out[begin:end])
+        row_kernels.rms_norm_rows(norm.weight, norm.epsilon, x[begin:end], out[begin:end])
 
     threads.split(rows, m, _ELEMENT_COST * x.size)
     return out

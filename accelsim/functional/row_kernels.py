@@ -19,45 +19,69 @@ from accelsim.functional.kernels import (
     exponential,
     sum_lanes,
 )
-from accelsim.kernels import kernel
+from accelsim.kernels import inner_kernel, kernel
 
 _f32 = np.float32
 _i32 = np.int32
+_MAGNITUDE = np.int32(0x7FFFFFFF)
+_SMALLEST = np.float32(1e-5)
+
+
+@inner_kernel
+def _normalise(row: F32, weight: F32, epsilon: np.float32, lanes: F32, out: F32) -> None:
+    n = row.shape[0]
+    whole = n // LANES * LANES
+    lanes[:] = ZERO
+    for t in range(0, whole, LANES):
+        for j in range(LANES):
+            lanes[j] += row[t + j] * row[t + j]
+    for t in range(whole, n):
+        lanes[t - whole] += row[t] * row[t]
+    inverse = ONE / np.sqrt(sum_lanes(lanes) / _f32(n) + epsilon)
+    for t in range(n):
+        out[t] = (row[t] * inverse) * weight[t]
+
+
+@inner_kernel
+def _quantise(row: F32, codes: I8, scale: F32) -> None:
+    # Of floats without their sign the larger has the larger pattern, and an integer maximum is
+    # found in any order. A value that is no number is above all and makes the factor none either.
+    bits = row.view(np.int32)
+    top = _i32(0)
+    for t in range(bits.shape[0]):
+        top = max(top, _i32(bits[t] & _MAGNITUDE))
+    scale.view(np.int32)[0] = top
+    largest = scale[0]
+    factor = _f32(127.0) / (_SMALLEST if largest < _SMALLEST else largest)
+    for t in range(row.shape[0]):
+        rounded = (row[t] * factor + ROUND) - ROUND
+        codes[t] = _i32(min(max(rounded, _f32(-128.0)), _f32(127.0)))
+    scale[0] = factor
 
 
 @kernel
-def rms_norm_rows(x: F32, weight: F32, epsilon: np.float32, out: F32) -> None:
+def rms_norm_rows(weight: F32, epsilon: np.float32, x: F32, out: F32) -> None:
     """Write x / sqrt(mean(x**2) + epsilon) * weight, per row of float32 x [m, n]."""
-    m, n = x.shape
     lanes = np.empty(LANES, np.float32)
-    whole = n // LANES * LANES
-    for i in range(m):
-        row = x[i]
-        lanes[:] = ZERO
-        for t in range(0, whole, LANES):
-            for j in range(LANES):
-                lanes[j] += row[t + j] * row[t + j]
-        for t in range(whole, n):
-            lanes[t - whole] += row[t] * row[t]
-        inverse = ONE / np.sqrt(sum_lanes(lanes) / _f32(n) + epsilon)
-        for t in range(n):
-            out[i, t] = (row[t] * inverse) * weight[t]
+    for i in range(x.shape[0]):
+        _normalise(x[i], weight, epsilon, lanes, out[i])
 
 
 @kernel
 def quantise_rows(x: F32, codes: I8, scales: F32) -> None:
     """Write int8 codes [m, k] of float32 x [m, k] and the factor 127 / max|x| of each row."""
-    m, k = x.shape
-    for i in range(m):
-        row = x[i]
-        largest = _f32(1e-5)
-        for t in range(k):
-            largest = max(largest, abs(row[t]))
-        scale = _f32(127.0) / largest
-        scales[i] = scale
-        for t in range(k):
-            rounded = (row[t] * scale + ROUND) - ROUND
-            codes[i, t] = _i32(min(max(rounded, _f32(-128.0)), _f32(127.0)))
+    for i in range(x.shape[0]):
+        _quantise(x[i], codes[i], scales[i : i + 1])
+
+
+@kernel
+def norm_quantise_rows(weight: F32, epsilon: np.float32, x: F32, codes: I8, scales: F32) -> None:
+    """Do as `quantise_rows` with what `rms_norm_rows` would write."""
+    lanes = np.empty(LANES, np.float32)
+    normed = np.empty(x.shape[1], np.float32)
+    for i in range(x.shape[0]):
+        _normalise(x[i], weight, epsilon, lanes, normed)
+        _quantise(normed, codes[i], scales[i : i + 1])
 
 
 @kernel

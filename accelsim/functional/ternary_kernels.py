@@ -40,7 +40,7 @@ from accelsim.kernels import cpu_has, kernel
 # additions may wrap, which their like undo.
 MOST_INPUTS = 1 << 24
 FIELDS = 4
-_PREFETCH_BYTES = 8192
+_PREFETCH_BYTES = 4096
 # Codes of so many bytes stay near while weights pass by, which they then do a few times only.
 _CODE_BYTES = 1 << 16
 _BYTE, _WORD, _INT, _LONG = (ir.IntType(bits) for bits in (8, 16, 32, 64))
@@ -366,12 +366,14 @@ def ternary_rows(
                         column = first + r + field * quarter
                         if column < n:
                             accumulators[i + t, column] = sums[t, field] - code_sums[i + t]
-        for r in range(0, rows, 2):
-            count = min(2, rows - r)
+        # Memory that is read in two places comes faster.
+        half = (rows + 1) // 2
+        for r in range(half):
+            other = min(r + half, rows - 1)
             for i in range(grouped, end):
-                _multiply_pair(arranged, i, packed, r, r + count - 1, sums)
-                for t in range(count):
+                _multiply_pair(arranged, i, packed, r, other, sums)
+                for t, row in enumerate((r, other)):
                     for field in range(4):
-                        column = first + r + t + field * quarter
+                        column = first + row + field * quarter
                         if column < n:
                             accumulators[i, column] = sums[t, field] - code_sums[i]

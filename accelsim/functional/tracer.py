@@ -66,7 +66,12 @@ def record_network(
     form = trace_form(shape, "ternary")
     names, rows = operator_rows(shape, workload, form)
     recorder = Recorder(
-        rows, names, shape.layers, prefixes=prefixes, forget=network.checkpoint.forget
+        rows,
+        names,
+        shape.layers,
+        threads=network.threads,
+        prefixes=prefixes,
+        forget=network.checkpoint.forget,
     )
     watcher = _Watcher(recorder, network.checkpoint)
     recorder.count_weights(network.checkpoint.linears.values())

@@ -82,6 +82,20 @@ def _gemm_energy(gemm: Mapping[str, Any]) -> str:
     return f"{text} ({interval(*ends, 'J')})"
 
 
+def rtl_table(result: Mapping[str, Any]) -> RenderableType:
+    """Return a co-simulation, as ``rtl simulate --json`` holds it: a row per GEMM."""
+    columns = ("operands", "m x k x n", "cycles, RTL", "cycles, engine", "sums", "that differ")
+    table = titled_table(f"{result['design']}, array in SystemVerilog", columns)
+    for case in result["cases"]:
+        shape = " x ".join(str(case[name]) for name in "mkn")
+        names = ("cycles_rtl", "cycles_engine", "sums", "sums_different")
+        add_row(table, (case["operands"], shape, *(f"{case[name]:,}" for name in names)))
+    cycles = sum(case["cycles_difference"] != 0 for case in result["cases"])
+    sums = sum(case["sums_different"] for case in result["cases"])
+    verdict = f"{len(result['cases'])} GEMMs: {cycles} differ in cycles, {sums:,} sums differ"
+    return spaced([table, verdict])
+
+
 def infer_table(result: Mapping[str, Any]) -> RenderableType:
     """Return what the functional model said: the new text or tokens, and the quality."""
     emulation = result.get("emulation", {})

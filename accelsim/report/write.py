@@ -23,7 +23,7 @@ from accelsim.report.tables import (
     tensors_csv,
 )
 from accelsim.report.timeline import timeline_json
-from accelsim.result import Comparison, Result
+from accelsim.result import Comparison, Result, SweepResult
 
 if TYPE_CHECKING:
     from accelsim.report.style import Picture
@@ -96,6 +96,23 @@ def write_inspection(inspected: Mapping[str, Any], out_dir: str | os.PathLike[st
     drawn, pictures = write_figures(folder, inspection_figures(inspected))
     page = _encoded(inspection_page(inspected, pictures))
     return written + drawn + write_files(folder, {"report.html": page})
+
+
+def write_sweep_report(result: SweepResult, out_dir: str | os.PathLike[str]) -> list[Path]:
+    """Write what is made from the table of a sweep in ``out_dir``: figures and report.html.
+
+    Raises:
+        UserError: the table cannot be read, or a file cannot be written.
+    """
+    from accelsim.report.sweep_figures import sweep_figures
+    from accelsim.report.sweep_page import sweep_page
+    from accelsim.report.sweep_rows import read_rows
+
+    folder = Path(out_dir)
+    rows = read_rows(result, folder)
+    drawn, pictures = write_figures(folder, sweep_figures(rows))
+    page = _encoded(sweep_page(rows, pictures, str(folder)))
+    return drawn + write_files(folder, {"report.html": page})
 
 
 def write_figures(

@@ -1,0 +1,211 @@
+"""The table of a sweep as columns: read back for figures and page, and what its axes explain."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from accelsim.errors import UserError
+from accelsim.report.quantities import digits
+from accelsim.result import COMPONENTS, PHASES, SweepAxis, SweepResult
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class SweepRows:
+    """The N designs of a sweep that meet all constraints, by index.
+
+    Attributes:
+        result: What the sweep found.
+        index: Numbers of the designs, int64 [N].
+        levels: Level of every axis, int64 [N, axes].
+        objectives: Column of every objective, float64 [N, objectives]; NaN where it has no value.
+        energy: Joules of the first workload by component, both phases, float64 [N, components].
+        front: Rows that are on the Pareto front, in its order, int64 [front].
+        knee: Row of the knee, None without a front.
+    """
+
+    result: SweepResult
+    index: Integers
+    levels: Integers
+    objectives: Floats
+    energy: Floats
+    front: Integers
+    knee: int | None
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def spread(self, most: int) -> Integers:
+        """Return up to ``most`` rows evenly by index, and always those of the front."""
+        if len(self) <= most:
+            return np.arange(len(self))
+        even = np.linspace(0, len(self) - 1, most).round().astype(np.int64)
+        return np.union1d(even, self.front)
+
+
+def read_rows(result: SweepResult, folder: Path) -> SweepRows:
+    """Read the table that a sweep left in ``folder``; only what figures and page show.
+
+    Raises:
+        UserError: The table is missing, cut off, or of another sweep.
+    """
+    workload = str(result.workloads[0]["prefix"])
+    energies = [
+        [f"{workload}{phase}.energy_by_component.{name}" for phase in PHASES] for name in COMPONENTS
+    ]
+    paths = [path for axis in result.axes for path in axis.paths]
+    objectives = [name for name, _ in result.objectives]
+    wanted = ["index", "feasible", *paths, *objectives, *(n for pair in energies for n in pair)]
+    file = folder / result.table
+    try:
+        table = _table(file, list(dict.fromkeys(wanted)), paths)
+        table = table[table["feasible"] == 1].reset_index(drop=True)
+        levels = [_levels(axis, table) for axis in result.axes]
+        front = pd.Index(table["index"]).get_indexer(pd.Index([row.index for row in result.front]))
+    except (OSError, ValueError, KeyError) as cause:
+        raise UserError("is no table of this sweep", file=file) from cause
+    if (front < 0).any() or any((level < 0).any() for level in levels):
+        raise UserError("is no table of this sweep", file=file)
+    places = {row.index: int(place) for row, place in zip(result.front, front, strict=True)}
+    return SweepRows(
+        result,
+        table["index"].to_numpy(np.int64),
+        np.stack(levels, axis=1),
+        table[objectives].to_numpy(np.float64),
+        np.stack([table[pair].sum(axis=1).to_numpy(np.float64) for pair in energies], axis=1),
+        front.astype(np.int64),
+        None if result.knee is None else places[result.knee],
+    )
+
+
+def _table(file: Path, columns: list[str], paths: Iterable[str]) -> pd.DataFrame:
+    if file.suffix == ".csv":
+        # Axes are compared as text, so that "true", "os" and 0.5 are all what was written.
+        return pd.read_csv(file, usecols=columns, dtype=dict.fromkeys(paths, str))
+    return pd.read_parquet(file, columns=columns)
+
+
+def _levels(axis: SweepAxis, table: pd.DataFrame) -> Integers:
+    """Return the level of every design on an axis, -1 where it is on none."""
+    keys = [
+        _keys(table[path], number) for path, number in zip(axis.paths, axis.numeric, strict=True)
+    ]
+    known: dict[tuple[Any, ...], int] = {}
+    for level, row in enumerate(axis.values):
+        known.setdefault(
+            tuple(float(v) if n else level_text(v) for v, n in zip(row, axis.numeric, strict=True)),
+            level,
+        )
+    codes, found = pd.factorize(pd.MultiIndex.from_arrays(keys) if len(keys) > 1 else keys[0])
+    levels = [known.get(key if isinstance(key, tuple) else (key,), -1) for key in found]
+    return np.array(levels, dtype=np.int64)[codes]
+
+
+def _keys(column: pd.Series[Any], numeric: bool) -> Any:
+    return column.astype(np.float64) if numeric else column.astype(str)
+
+
+def level_text(value: Any) -> str:
+    """Return a value of an axis as it stands in a table."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+LABELS = {
+    "tokens_per_second": "tokens/s",
+    "energy_j_per_token": "energy a token (J)",
+    "energy_j": "energy (J)",
+    "energy_j_low": "energy, low (J)",
+    "energy_j_high": "energy, high (J)",
+    "energy_delay_js": "energy x time (J s)",
+    "area_mm2": "area (mm²)",
+    "average_power_w": "power (W)",
+    "seconds": "time (s)",
+    "dram_bytes": "DRAM traffic (B)",
+    "sram_bytes": "SRAM traffic (B)",
+}
+
+
+def column_label(name: str) -> str:
+    """Return a column of results in words and with its unit."""
+    head, _, last = name.rpartition(".")
+    words = [*head.split("."), LABELS.get(last, last.replace("_", " "))]
+    return " ".join(word.replace("_", " ") for word in words if word)
+
+
+def axis_name(axis: SweepAxis) -> str:
+    """Return what an axis is called: its paths without what they share."""
+    if len(axis.paths) == 1:
+        return axis.paths[0]
+    parts = [path.split(".") for path in axis.paths]
+    shared = 0
+    while all(len(p) > shared + 1 and p[shared] == parts[0][shared] for p in parts):
+        shared += 1
+    head = ".".join(parts[0][:shared])
+    return (f"{head}." if head else "") + " = ".join(".".join(p[shared:]) for p in parts)
+
+
+def level_names(axis: SweepAxis) -> list[str]:
+    """Return every level of an axis as text; linked paths of one value say it once."""
+    names = []
+    for row in axis.values:
+        texts = [digits(v) if isinstance(v, float) else level_text(v) for v in row]
+        names.append(texts[0] if len(set(texts)) == 1 else " / ".join(texts))
+    return names
+
+
+def logarithmic(values: Floats) -> bool:
+    """Whether values span so much that ratios say more than differences."""
+    finite = values[np.isfinite(values)]
+    return bool(len(finite)) and finite.min() > 0 and finite.max() > 8 * finite.min()
+
+
+def explained(rows: SweepRows) -> Floats:
+    """Return which share of an objective's variance each axis explains alone.
+
+    The variance of the means over the levels of an axis, over the whole variance: the first-order
+    index of a variance-based sensitivity analysis (Sobol 1993), exact where designs fill the grid.
+    Positive objectives that span much are taken by their logarithms.
+
+    Returns:
+        float64 [axes, objectives], 0 where an objective does not vary.
+    """
+    shares = np.zeros((rows.levels.shape[1], rows.objectives.shape[1]))
+    for column in range(rows.objectives.shape[1]):
+        values = rows.objectives[:, column]
+        there = np.isfinite(values)
+        values = np.log(values[there]) if logarithmic(values) else values[there]
+        whole = float(np.var(values)) if len(values) else 0.0
+        for axis in range(len(shares)):
+            if whole > 0:
+                shares[axis, column] = _between(rows.levels[there, axis], values) / whole
+    return shares
+
+
+def _between(levels: Integers, values: Floats) -> float:
+    """Return the variance of the means of ``values`` over ``levels``, weighted by their counts."""
+    counts = np.bincount(levels)
+    means = np.bincount(levels, weights=values)[counts > 0] / counts[counts > 0]
+    return float(np.average((means - values.mean()) ** 2, weights=counts[counts > 0]))
+
+
+def best_of_cells(rows: SweepRows, axes: Sequence[int], objective: int) -> Floats:
+    """Return the best of an objective at every pair of levels of two axes, NaN where none is."""
+    down, across = axes
+    shape = (len(rows.result.axes[down].values), len(rows.result.axes[across].values))
+    least = rows.result.objectives[objective][1] == "min"
+    cells = np.full(shape, np.inf if least else -np.inf)
+    values = rows.objectives[:, objective]
+    there = np.isfinite(values)
+    places = (rows.levels[there, down], rows.levels[there, across])
+    (np.minimum if least else np.maximum).at(cells, places, values[there])
+    return np.where(np.isfinite(cells), cells, np.nan)

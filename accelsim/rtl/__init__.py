@@ -1,0 +1,1 @@
+"""The hardware itself, in SystemVerilog (``sv/``), and what simulates it."""
