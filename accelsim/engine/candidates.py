@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from accelsim.engine.dimensions import keeps_sums, laid_out, largest_chunk, weight_passes
 from accelsim.engine.dimensions import form_of as form_of_unit
+from accelsim.engine.dimensions import keeps_sums, laid_out, largest_chunk, weight_passes
 from accelsim.engine.evaluate import evaluate_operator, place_of
 from accelsim.engine.gemm import clear
 from accelsim.engine.mapping import OWN, Blocks, Stays
-from accelsim.engine.matrix import spilled_activations
 from accelsim.engine.transfers import (
     HALF,
     ceil_div,
     dram_of_gemm,
     half_stream,
     holds_rows,
+    spilled_activations,
     sram_bytes,
     stored_of_instance,
 )
@@ -95,9 +95,7 @@ def _look(job, trial, best, state):
     cycles, counts, gemm = job[10:]
     clear(cycles)
     clear(counts)
-    evaluate_operator(
-        op, units, machine, trial, kept, totals, lead, recipes, cycles, counts, gemm
-    )
+    evaluate_operator(op, units, machine, trial, kept, totals, lead, recipes, cycles, counts, gemm)
     score = per_cycle * counts[SHARED + SharedAction.CYCLE]
     if per_pj > 0:
         score += per_pj * energy_of(counts, rates)

@@ -21,8 +21,8 @@ from accelsim.engine.columns import (
     UNIT,
 )
 from accelsim.engine.elementwise import elementwise
-from accelsim.engine.matrix import matrix_on_array, matrix_on_vector
 from accelsim.engine.mapping import Mappings, fixed_mapping, unit_variants
+from accelsim.engine.matrix import matrix_on_array, matrix_on_vector
 from accelsim.engine.residency import class_bytes, kept_bytes, passes_of
 from accelsim.engine.work import work_rows
 from accelsim.hardware.actions import (

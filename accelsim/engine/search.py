@@ -11,7 +11,6 @@ from accelsim.engine.bill import Bill
 from accelsim.engine.candidates import LOOKED, energy_of, search_operator
 from accelsim.engine.columns import CYCLE_COLUMNS, GEMM_COLUMNS
 from accelsim.engine.evaluate import Workload, evaluate_operator, of_design, with_memory_columns
-from accelsim.engine.gemm import clear
 from accelsim.engine.mapping import MAPPING_DTYPE, OBJECTIVES, Mappings, fixed_mapping
 from accelsim.hardware.actions import COUNTERS, SHARED, SharedAction
 from accelsim.kernels import kernel, lean_kernel

@@ -31,7 +31,6 @@ from accelsim.engine.excerpt import timeline
 from accelsim.engine.feasible import sum_bits
 from accelsim.engine.invariants import check_result
 from accelsim.engine.mapping import FIXED
-
 from accelsim.hardware.design import ARRAY, MAC, Designs, Family, unit_pe
 from accelsim.hardware.technology import Technology
 from accelsim.result import (
@@ -168,7 +167,6 @@ def _operators(
                 dram_bytes=int(cycle[DRAM_BYTES]),
                 sram_bytes=int(cycle[SRAM_BITS]) // 8,
                 energy_pj=energy[o],
-
             )
         )
     return tuple(rows)

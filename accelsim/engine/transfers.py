@@ -17,7 +17,7 @@ from accelsim.engine.columns import (
 from accelsim.engine.mapping import Stays
 from accelsim.hardware.design import Decoder, Resident
 from accelsim.kernels import inlined_kernel, lean_kernel
-from accelsim.trace import Phase, Stationary
+from accelsim.trace import Kind, Phase, Stationary
 
 HALF = 2  # double buffering: one half fills while the other is read
 
@@ -149,6 +149,24 @@ def fetched(op, stored, kept, group, totals):
 def spilled(machine, layer_bytes):
     """Whether a tensor of a layer is too large for the streaming part of the activation SRAM."""
     return layer_bytes > machine.activation_stream
+
+
+@inlined_kernel
+def spilled_activations(op, machine, per_layer, m, k, n):
+    """Return bytes of an instance's input and output that live in DRAM.
+
+    Scores and probabilities never do: attention consumes them block by block. Int32 sums that the
+    vector unit has to scale leave the output buffer through it.
+    """
+    inputs, outputs = 0, 0
+    if op.kind != Kind.ATTENTION_AV:
+        size = bytes_of(m * k, activation_bits(op, machine))
+        inputs = size if spilled(machine, size * per_layer) else 0
+    scaled_later = op.activation_bits == 8 and machine.scale_on_drain == 0
+    if op.kind != Kind.ATTENTION_QK and not scaled_later:
+        size = bytes_of(m * n, machine.activation_bits)
+        outputs = size if spilled(machine, size * per_layer) else 0
+    return inputs, outputs
 
 
 @inlined_kernel
