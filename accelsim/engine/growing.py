@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from accelsim.engine.counts import gates_rows, idle_bits_of_rows, operand_bits, sum_bits
 from accelsim.engine.dimensions import (
+    ACCUMULATORS,
     EXTENT,
     MANY,
-    SKEW,
+    ONE,
     TILES,
     ZERO,
     cycles_of_gemm,
@@ -27,17 +28,18 @@ from accelsim.engine.dimensions import (
     tiled,
     weight_passes,
 )
-from accelsim.engine.gemm import add_lot, clear
+from accelsim.engine.gemm import add_lot, clear, grown_sums
 from accelsim.engine.mapping import Stays
 from accelsim.engine.registers import drain_moves, operand_moves, sum_moves
+from accelsim.engine.timing import grows_evenly
 from accelsim.engine.transfers import (
     bursts,
     bytes_of,
     cycles_of,
     dram_of_gemm,
     dram_of_tiles,
-    fetched,
-    share_of,
+    half_stream,
+    quotient,
     spilled_activations,
 )
 from accelsim.hardware.design import Organisation, Resident
@@ -57,26 +59,48 @@ def _last_of_lot(op, unit, member):
 
 
 @inlined_kernel
-def _one_more(op, unit, form, extent, size):
-    """Return the growing dimension at ``extent``, cut into tiles of ``size`` unless streamed."""
-    if op.series == Series.N and unit.organisation == Organisation.SYSTOLIC_IS:
-        return streamed(unit, form, op.k, extent)
-    return tiled(extent, size)
-
-
-@inlined_kernel
 def _tile_size(op, unit):
     if op.series == Series.N:
         return unit.cols
     return unit.lanes if keeps_sums(unit) else unit.rows
 
 
-@inlined_kernel
-def _read_in_pass(op, machine, mapping, stored, inputs, passes, m, n):
-    """Return (weight bytes, activation bytes) that an instance reads from DRAM."""
+@lean_kernel
+def _read_otherwise(op, machine, mapping, stored, inputs, passes, n):
+    """Return (weight bytes, activation bytes) of an instance that is no plain stream of a cache."""
     if mapping.stays == Stays.RULE:
         return dram_of_gemm(op, machine, stored, inputs, passes[0], passes[1])
-    return dram_of_tiles(mapping, machine, stored, inputs, m[EXTENT], n[EXTENT])
+    return dram_of_tiles(mapping, machine, stored, inputs, op.m, n)
+
+
+@inlined_kernel
+def _stored(op, machine, cache, extent):
+    """Return bytes of a second operand that come from DRAM, residents and sharing taken off."""
+    other, cached, total, share, sharing = cache[:5]
+    stored = bytes_of(extent * other, machine.kv_bits)
+    if cached > 0:
+        stored -= quotient(stored * cached, total, share)
+    if op.sharing == 1:
+        return stored
+    return quotient(stored + op.sharing - 1, op.sharing, sharing)
+
+
+@inlined_kernel
+def _reductions(op, pace, m, n, sums):
+    """Return the reductions of members whose growing dimension has ``sums``."""
+    if op.series == Series.K:
+        return sums[MANY] * reductions_of_gemm(pace, m, n)
+    return reductions_of_gemm(pace, m, sums)
+
+
+@inlined_kernel
+def _cache_of(op, machine, kept, totals):
+    """Return what the transfers of all members share; the growing operand is the second one."""
+    inputs, outputs = spilled_activations(op, machine, op.group, op.m, op.k, op.n)
+    cached, total = kept[Resident.CACHE], max(totals[Resident.CACHE], 1)
+    other = op.n if op.series == Series.K else op.k
+    written, half = bursts(outputs, machine.burst), half_stream(op, machine)
+    return other, cached, total, 1.0 / total, 1.0 / op.sharing, inputs, outputs, written, half
 
 
 @inlined_kernel
@@ -105,6 +129,97 @@ def _clocked_bits(unit, m, k, n, reductions):
     return bits + operand_bits(unit, activations, weights) + drain
 
 
+@inlined_kernel
+def _alike(op, unit, form, extent, size, most):
+    """Return how many members, at most ``most``, from ``extent`` on grow by equally many cycles.
+
+    Either they have equally many tiles, or each has a step more and every step takes the same.
+    """
+    if gates_rows(unit):
+        return ONE  # idle bits are worked out for each
+    if not streams(unit, op.series):
+        return _equal_tiles(op, extent, size, most)
+    if op.series == Series.N:
+        return ONE
+    if size > 1:
+        return _equal_tiles(op, extent, size, most)
+    even = grows_evenly(extent, unit.latency, unit.interval, form[ACCUMULATORS], unit.rows)
+    return most if even else ONE
+
+
+@inlined_kernel
+def _equal_tiles(op, extent, size, most):
+    room = tiled(extent, size)[TILES] * size - extent
+    return min(room // max(op.series_step, 1) + 1, most)
+
+
+@inlined_kernel
+def _gemm_at(op, unit, form, extent, size, m, k, n):
+    """Return the dimensions of the member grown to ``extent``, its cycles and its pace."""
+    if op.series == Series.K:
+        k = tiled(extent, size)
+    elif unit.organisation == Organisation.SYSTOLIC_IS:
+        n = streamed(unit, form, op.k, extent)
+    else:
+        n = tiled(extent, size)
+    pace = pace_of(unit, form, m, k, n)
+    return m, k, n, cycles_of_gemm(unit, pace, m, k, n), pace
+
+
+@lean_kernel
+def _transfers(op, machine, mapping, cache, extent, alike, compute, slope, passes, tile):
+    """Return what ``alike`` members transfer, from ``extent`` on: bytes and cycles, summed.
+
+    The first takes ``compute`` cycles, each one ``slope`` more than the one before it.
+
+    Returns:
+        Weight bytes, input bytes, bytes read in whole bursts, DRAM cycles and cycles.
+    """
+    spilled_inputs, _, written, half = cache[5:]
+    plain, part = mapping.stays == Stays.RULE and spilled_inputs == 0, 1.0 / tile
+    weights, inputs, read, transfer, elapsed = ZERO, ZERO, ZERO, ZERO, ZERO
+    for _ in range(alike):
+        stored = _stored(op, machine, cache, extent)
+        come, came = stored * (passes[0] if stored > half * passes[1] else 1), spilled_inputs
+        if not plain:
+            n = extent if op.series == Series.N else op.n
+            come, came = _read_otherwise(op, machine, mapping, stored, came, passes, n)
+        moved = bursts(come + came, machine.burst)
+        cycles = cycles_of((moved + written) * op.group, machine)
+        wait = cycles_of(quotient(stored + tile - 1, tile, part), machine)
+        weights += come
+        inputs += came
+        read += moved
+        transfer += cycles
+        elapsed += max(compute * op.group + wait, cycles)
+        compute += slope
+        extent += op.series_step
+    return weights, inputs, read, transfer, elapsed
+
+
+@lean_kernel
+def _dimension_sums(dimension, size, step, alike):
+    """Return the sums of a dimension over members that grow by ``step``, and of skew / extent.
+
+    ``alike`` members have equally many tiles of ``size``, or tiles of one.
+    """
+    many, extent, tiles, skew = dimension
+    if alike == 1:
+        return dimension, skew / extent
+    extents = alike * extent + step * (alike * (alike - 1) // 2)
+    if size == 1:
+        return (alike, extents, extents, ZERO), 0.0
+    skews, shares, inside = ZERO, 0.0, extent - (tiles - 1) * size
+    before = skew - inside * (inside - 1) // 2
+    for _ in range(alike):
+        skew = before + inside * (inside - 1) // 2
+        skews += skew
+        shares += skew / extent
+        inside += step
+        extent += step
+    return (many * alike, extents, tiles * alike, skews), shares
+
+
 @lean_kernel
 def growing_gemms(op, unit, machine, mapping, kept, totals, gemm):
     """Fill ``gemm`` with one instance of each member of a growing context.
@@ -112,63 +227,45 @@ def growing_gemms(op, unit, machine, mapping, kept, totals, gemm):
     The cache takes no part in what comes early, so members neither use nor leave a lead.
 
     Returns:
-        The flow, idle bits of gated rows, the mean moves of both operands, and the lead left.
+        The flow, idle bits of gated rows, and the mean moves of both operands.
     """
     form = form_of(unit, machine.output_stream, mapping.chunk)
+    cache, size, step = _cache_of(op, machine, kept, totals), _tile_size(op, unit), op.series_step
     m, k, n = laid_out(unit, form, op.m, op.k, op.n)
-    extent, size, group = op.k if op.series == Series.K else op.n, _tile_size(op, unit), op.group
-    inputs, outputs = spilled_activations(op, machine, group, op.m, op.k, op.n)
-    written, other = bursts(outputs, machine.burst), op.n if op.series == Series.K else op.k
-    weights, read, busy, transfer, elapsed, idle = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
-    activation_moves, weight_moves, inputs_read, left, member = 0.0, 0.0, ZERO, ZERO, ZERO
+    extent = op.k if op.series == Series.K else op.n
+    weights, inputs, read, busy, transfer, elapsed = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
+    activation_moves, weight_moves, idle, member = 0.0, 0.0, ZERO, ZERO
     clear(gemm)
     while member < op.series_count:
         end = _last_of_lot(op, unit, member)
         m, k, n = grown(unit, form, op.series, extent, m, k, n)
-        pace = pace_of(unit, form, m, k, n)
-        many, extents, tiles, skews = ZERO, ZERO, ZERO, ZERO
-        skew, total, reductions = 0.0, ZERO, ZERO
+        sums, skew, total, reductions = (ZERO, ZERO, ZERO, ZERO), 0.0, ZERO, ZERO
         while member < end:
-            more = _one_more(op, unit, form, extent, size)
-            if op.series == Series.K:
-                k = more
-            else:
-                n = more
-            if streams(unit, op.series):
-                pace = pace_of(unit, form, m, k, n)
-            compute, added = cycles_of_gemm(unit, pace, m, k, n), reductions_of_gemm(pace, m, n)
-            stored = bytes_of(extent * other, machine.kv_bits)
-            stored = share_of(fetched(op, stored, kept, Resident.CACHE, totals), op.sharing)
-            passes = weight_passes(unit, m, k, n)
-            come, came = _read_in_pass(op, machine, mapping, stored, inputs, passes, m, n)
-            moved = bursts(come + came, machine.burst)
-            cycles = cycles_of((moved + written) * group, machine)
-            wait = cycles_of(share_of(stored, first_tiles(unit, m, k, n)), machine)
-            ended = max(compute * group + wait, cycles)
+            alike, slope = _alike(op, unit, form, extent, size, end - member), ZERO
+            m, k, n, compute, pace = _gemm_at(op, unit, form, extent, size, m, k, n)
+            if size == 1 and alike > 1:
+                slope = _gemm_at(op, unit, form, extent + step, size, m, k, n)[3] - compute
             if gates_rows(unit):
-                working = _clocked_bits(unit, m, k, n, added)
+                working = _clocked_bits(unit, m, k, n, reductions_of_gemm(pace, m, n))
                 idle += idle_bits_of_rows(unit, op.m, compute, working)
-            weights += come
-            inputs_read += came
-            read += moved
-            transfer += cycles
-            elapsed += ended
-            left = ended - cycles
-            many += more[MANY]
-            extents += extent
-            tiles += more[TILES]
-            skews += more[SKEW]
-            skew += more[SKEW] / extent
-            total += compute
-            reductions += added
-            extent += op.series_step
-            member += 1
-        sums = many, extents, tiles, skews
+            passes, tile = weight_passes(unit, m, k, n), first_tiles(unit, m, k, n)
+            moved = _transfers(
+                op, machine, mapping, cache, extent, alike, compute, slope, passes, tile
+            )
+            weights, inputs, read = weights + moved[0], inputs + moved[1], read + moved[2]
+            transfer, elapsed = transfer + moved[3], elapsed + moved[4]
+            grows = k if op.series == Series.K else n
+            some, shares = _dimension_sums(grows, size, step, alike)
+            reductions += _reductions(op, pace, m, n, some)
+            sums, skew = grown_sums(op.series, sums, some, some), skew + shares
+            total += compute * alike + slope * (alike * (alike - 1) // 2)
+            extent += step * alike
+            member += alike
         add_lot(unit, op.series, m, k, n, sums, total, reductions, gemm)
         a, w = _mean_moves(op, unit, m, k, n, sums, skew)
-        activation_moves += a
-        weight_moves += w
+        activation_moves, weight_moves = activation_moves + a, weight_moves + w
         busy += total
-    count = op.series_count
-    flow = weights, inputs_read, outputs * count, read, written * count, busy, transfer, elapsed
-    return flow, idle, (activation_moves / count, weight_moves / count), left
+    count, outputs, written = op.series_count, cache[6], cache[7]
+    moves = activation_moves / count, weight_moves / count
+    flow = weights, inputs, outputs * count, read, written * count, busy, transfer, elapsed
+    return flow, idle, moves

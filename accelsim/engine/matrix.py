@@ -41,6 +41,7 @@ from accelsim.engine.counts import (
 )
 from accelsim.engine.dimensions import (
     EXTENT,
+    ZERO,
     cycles_of_gemm,
     first_tiles,
     form_of,
@@ -103,7 +104,8 @@ def matrix_on_array(op, unit, machine, mapping, role, kept, totals, lead, cycles
     if op.causal == 1:
         flow, idle, moves, left = _causal(op, unit, machine, mapping, kept, totals, lead, gemm)
     elif op.series_count > 1:
-        flow, idle, moves, left = growing_gemms(op, unit, machine, mapping, kept, totals, gemm)
+        flow, idle, moves = growing_gemms(op, unit, machine, mapping, kept, totals, gemm)
+        left = ZERO
     else:
         flow, idle, moves, left = _single(op, unit, machine, mapping, kept, totals, lead, gemm)
     scale, groups = op.repeat, op.repeat // op.group
@@ -133,7 +135,7 @@ def matrix_on_array(op, unit, machine, mapping, role, kept, totals, lead, cycles
 
 @lean_kernel
 def _causal(op, unit, machine, mapping, kept, totals, lead, gemm):
-    """Fill ``gemm`` with one instance of causal attention; return what ``growing_gemms`` does.
+    """Fill ``gemm`` with one instance of causal attention; return as ``_single`` does.
 
     Masked probabilities are no operands: only as many count in the mean moves as were streamed.
     """
@@ -148,7 +150,7 @@ def _causal(op, unit, machine, mapping, kept, totals, lead, gemm):
 
 @lean_kernel
 def _single(op, unit, machine, mapping, kept, totals, lead, gemm):
-    """Fill ``gemm`` with one instance, its k cut or not; return what ``growing_gemms`` does."""
+    """Fill ``gemm`` with one instance, its k cut or not; also return the lead left."""
     form = form_of(unit, machine.output_stream, mapping.chunk)
     m, k, n = laid_out(unit, form, op.m, op.k, op.n)
     clear(gemm)

@@ -28,6 +28,20 @@ def ceil_div(dividend: int, divisor: int) -> int:
     return (dividend + divisor - 1) // divisor
 
 
+@inlined_kernel
+def quotient(dividend: int, divisor: int, reciprocal: float) -> int:
+    """Return ``dividend // divisor`` by the divisor's ``reciprocal``, rounded as it may be.
+
+    Exact for a dividend of at least 0 and a quotient below 2**50: dividend, reciprocal and product
+    are each off by 2**-53 of their size, so the first guess is off by less than one.
+    """
+    guess = int(dividend * reciprocal)
+    rest = dividend - guess * divisor
+    if rest < 0:
+        return guess - 1
+    return guess + 1 if rest >= divisor else guess
+
+
 @lean_kernel
 def sum_of_ceils(first: int, step: int, count: int, divisor: int) -> int:
     """Return the sum of ceil((first + i * step) / divisor) over i < count, all at least 0.
