@@ -19,16 +19,14 @@ from accelsim.engine.dimensions import (
     first_tiles,
     form_of,
     grown,
-    keeps_sums,
     laid_out,
     pace_of,
     reductions_of_gemm,
-    streamed,
     streams,
     tiled,
     weight_passes,
 )
-from accelsim.engine.gemm import add_lot, clear, grown_sums
+from accelsim.engine.gemm import add_lot, clear, growing_at, grown_sums, lot_of, size_of_growing
 from accelsim.engine.mapping import Stays
 from accelsim.engine.registers import drain_moves, operand_moves, sum_moves
 from accelsim.engine.timing import grows_evenly
@@ -42,27 +40,9 @@ from accelsim.engine.transfers import (
     quotient,
     spilled_activations,
 )
-from accelsim.hardware.design import Organisation, Resident
+from accelsim.hardware.design import Resident
 from accelsim.kernels import inlined_kernel, lean_kernel
 from accelsim.trace import Series
-
-
-@inlined_kernel
-def _last_of_lot(op, unit, member):
-    """Return up to which member GEMMs differ in the growing dimension alone.
-
-    A growing k cuts what ws and is stream into pieces as soon as it takes two folds.
-    """
-    if member > 0 or op.series == Series.N or keeps_sums(unit) or op.k > unit.rows:
-        return op.series_count
-    return min((unit.rows - op.k) // max(op.series_step, 1) + 1, op.series_count)
-
-
-@inlined_kernel
-def _tile_size(op, unit):
-    if op.series == Series.N:
-        return unit.cols
-    return unit.lanes if keeps_sums(unit) else unit.rows
 
 
 @lean_kernel
@@ -150,18 +130,17 @@ def _alike(op, unit, form, extent, size, most):
 @inlined_kernel
 def _equal_tiles(op, extent, size, most):
     room = tiled(extent, size)[TILES] * size - extent
-    return min(room // max(op.series_step, 1) + 1, most)
+    return min(room // op.series_step + 1, most)
 
 
 @inlined_kernel
 def _gemm_at(op, unit, form, extent, size, m, k, n):
     """Return the dimensions of the member grown to ``extent``, its cycles and its pace."""
+    more = growing_at(unit, form, op.series, extent, size, op.k)
     if op.series == Series.K:
-        k = tiled(extent, size)
-    elif unit.organisation == Organisation.SYSTOLIC_IS:
-        n = streamed(unit, form, op.k, extent)
+        k = more
     else:
-        n = tiled(extent, size)
+        n = more
     pace = pace_of(unit, form, m, k, n)
     return m, k, n, cycles_of_gemm(unit, pace, m, k, n), pace
 
@@ -230,14 +209,18 @@ def growing_gemms(op, unit, machine, mapping, kept, totals, gemm):
         The flow, idle bits of gated rows, and the mean moves of both operands.
     """
     form = form_of(unit, machine.output_stream, mapping.chunk)
-    cache, size, step = _cache_of(op, machine, kept, totals), _tile_size(op, unit), op.series_step
+    cache, size, step = (
+        _cache_of(op, machine, kept, totals),
+        size_of_growing(unit, op.series),
+        op.series_step,
+    )
     m, k, n = laid_out(unit, form, op.m, op.k, op.n)
-    extent = op.k if op.series == Series.K else op.n
+    extent, step = op.k if op.series == Series.K else op.n, op.series_step
     weights, inputs, read, busy, transfer, elapsed = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
     activation_moves, weight_moves, idle, member = 0.0, 0.0, ZERO, ZERO
     clear(gemm)
     while member < op.series_count:
-        end = _last_of_lot(op, unit, member)
+        end = member + lot_of(unit, op.series, extent, step, op.series_count - member)
         m, k, n = grown(unit, form, op.series, extent, m, k, n)
         sums, skew, total, reductions = (ZERO, ZERO, ZERO, ZERO), 0.0, ZERO, ZERO
         while member < end:
