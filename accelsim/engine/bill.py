@@ -29,13 +29,24 @@ class Bill:
 
     Attributes:
         lines: Every line; energies add up in this order.
-        rates: pJ per count of each line at value, low and high, float64 [3, lines, G].
+        fixed: pJ per count of each line at value, low and high where all designs share it, else
+            0, float64 [3, lines].
+        rows: Which row of ``varying`` a line has, -1 where its rate is fixed, int64 [lines].
+        varying: The rates that differ between designs, float64 [3, rows, G].
         plan: The floor plan behind it.
     """
 
     lines: tuple[Line, ...]
-    rates: Floats
+    fixed: Floats
+    rows: Integers
+    varying: Floats
     plan: Floorplan
+
+    def rate(self, line: int, bound: int = 0) -> Floats:
+        """Return pJ per count of a line at value (0), low (1) or high (2), [G]."""
+        row = self.rows[line]
+        rate = self.fixed[bound, line] if row < 0 else self.varying[bound, row]
+        return np.broadcast_to(rate, self.plan.size)
 
 
 @dataclass(frozen=True)
@@ -61,17 +72,27 @@ def build_bill(family: Family, technology: Technology) -> Bill:
     """Price a family; raise UserError where a price is missing."""
     plan = build_floorplan(family, technology)
     lines = energy_lines(family, plan, technology)
-    rates = np.empty((len(BOUNDS), len(lines), plan.size))
-    for row, bound in enumerate(BOUNDS):
-        for column, line in enumerate(lines):
-            rates[row, column] = line.quantity * getattr(line.price, bound)
-    return Bill(lines, rates, plan)
+    rows = np.cumsum([_varies(line) for line in lines]) - 1
+    varying = np.empty((len(BOUNDS), int(rows[-1]) + 1, plan.size))
+    rows[[not _varies(line) for line in lines]] = -1
+    fixed = np.zeros((len(BOUNDS), len(lines)))
+    for bound, name in enumerate(BOUNDS):
+        for index, (line, row) in enumerate(zip(lines, rows, strict=True)):
+            rates = fixed[bound, index : index + 1] if row < 0 else varying[bound, row]
+            np.multiply(line.quantity, getattr(line.price, name), out=rates)
+    return Bill(lines, fixed, rows, varying, plan)
+
+
+def _varies(line: Line) -> bool:
+    """Whether designs of a family may differ in what a count of a line costs."""
+    return np.size(line.quantity) > 1 or np.size(line.price.value) > 1
 
 
 def without(bill: Bill, component: str) -> Bill:
     """Return a bill that leaves a component out, for work that never reaches it."""
     kept = [i for i, line in enumerate(bill.lines) if line.component != component]
-    return replace(bill, lines=tuple(bill.lines[i] for i in kept), rates=bill.rates[:, kept])
+    lines = tuple(bill.lines[i] for i in kept)
+    return replace(bill, lines=lines, fixed=bill.fixed[:, kept], rows=bill.rows[kept])
 
 
 def price_counts(bill: Bill, counts: Integers) -> Energy:
@@ -85,14 +106,17 @@ def price_counts(bill: Bill, counts: Integers) -> Energy:
                 COMPONENTS.index(line.component),
                 STEPS.index(line.step),
                 causes.index(cause),
+                row,
             )
-            for line, cause in zip(bill.lines, because, strict=True)
+            for line, cause, row in zip(bill.lines, because, bill.rows, strict=True)
         ]
     )
     size = bill.plan.size
     components, steps = np.zeros((len(COMPONENTS), size)), np.zeros((len(STEPS), size))
     by_cause = np.zeros((len(causes), len(BOUNDS), size))
-    add_lines(columns, bill.rates, counts, components, steps, by_cause)  # type: ignore[no-untyped-call]
+    add_lines(  # type: ignore[no-untyped-call]
+        columns, bill.fixed, bill.varying, counts, components, steps, by_cause
+    )
     low, high = (np.asarray(sum(by_cause[:, bound])) for bound in (1, 2))
     return Energy(components, steps, low, high, dict(zip(causes, by_cause, strict=True)))
 
@@ -100,8 +124,8 @@ def price_counts(bill: Bill, counts: Integers) -> Energy:
 def component_rates(bill: Bill, member: int) -> Floats:
     """Return pJ per count by component of one design, float64 [components, COUNTERS]."""
     rates = np.zeros((len(COMPONENTS), COUNTERS))
-    for line, rate in zip(bill.lines, bill.rates[0, :, member], strict=True):
-        rates[COMPONENTS.index(line.component), line.counter] += rate
+    for index, line in enumerate(bill.lines):
+        rates[COMPONENTS.index(line.component), line.counter] += bill.rate(index)[member]
     return rates
 
 
@@ -112,7 +136,8 @@ def charges(bill: Bill, counts: Integers, phase: int, member: int) -> list[Charg
     for index, line in enumerate(bill.lines):
         count = float(counts[member, line.counter])
         if count:
-            value, low, high = (count * bill.rates[:, index, member]).tolist()
+            ends = (bill.rate(index, bound)[member] for bound in range(len(BOUNDS)))
+            value, low, high = (float(count * rate) for rate in ends)
             rows.append(
                 Charge(
                     phase,

@@ -19,12 +19,12 @@ from accelsim.engine.dimensions import (
 from accelsim.engine.evaluate import evaluate_operator, place_of
 from accelsim.engine.gemm import clear
 from accelsim.engine.mapping import OWN, Blocks, Stays
-from accelsim.engine.matrix import spilled_activations
 from accelsim.engine.transfers import (
     HALF,
     ceil_div,
     dram_of_gemm,
     half_stream,
+    spilled_activations,
     sram_bytes,
     stored_of_instance,
 )

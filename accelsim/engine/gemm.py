@@ -23,6 +23,7 @@ from accelsim.engine.columns import (
 from accelsim.engine.dimensions import (
     EXTENT,
     MANY,
+    ONE,
     SKEW,
     TILES,
     ZERO,
@@ -111,13 +112,30 @@ def add_lot(unit, series, m, k, n, sums, total, reductions, out):
 
 
 @inlined_kernel
-def starts_a_lot(series, m, n, next_m, next_n):
-    """Whether a GEMM differs from the ones before in another dimension than the growing one.
+def size_of_growing(unit, series):
+    """Return the size of tiles of a growing dimension, k or n."""
+    if series == Series.N:
+        return unit.cols
+    return unit.lanes if keeps_sums(unit) else unit.rows
+
+
+@inlined_kernel
+def growing_at(unit, form, series, extent, size, k_extent):
+    """Return the growing dimension at ``extent``, cut into tiles of ``size`` unless streamed."""
+    if series == Series.N and unit.organisation == Organisation.SYSTOLIC_IS:
+        return streamed(unit, form, k_extent, extent)
+    return tiled(extent, size)
+
+
+@inlined_kernel
+def lot_of(unit, series, extent, step, left):
+    """Return how many of ``left`` GEMMs from ``extent`` on differ in the growing dimension alone.
 
     A growing k cuts what ws and is stream into pieces as soon as it takes two folds.
     """
-    other_n = series == Series.K and n[MANY] != next_n[MANY]
-    return m[EXTENT] != next_m[EXTENT] or m[MANY] != next_m[MANY] or other_n
+    if series == Series.N or keeps_sums(unit) or extent > unit.rows:
+        return left
+    return min((unit.rows - extent) // step + 1, left)
 
 
 @lean_kernel
@@ -142,22 +160,48 @@ def causal_gemm(unit, form, kind, blocks, m, k, n, out):
 def _add_blocks(unit, form, kind, m, k, n, out):
     """Add the GEMMs of causal attention block by block of queries."""
     series = np.int64(Series.N) if kind == Kind.ATTENTION_QK else np.int64(Series.K)
-    block = unit.rows if keeps_sums(unit) else unit.cols
-    start = ZERO
-    queries, keys, outputs = _block(unit, form, series, block, start, m, k, n)
-    while start < m[EXTENT]:
+    block = min(unit.rows if keeps_sums(unit) else unit.cols, m[EXTENT])
+    whole = m[EXTENT] // block
+    rest = m[EXTENT] - whole * block
+    _add_equal_blocks(unit, form, series, block, block, whole, k, n, out)
+    if rest > 0:
+        _add_equal_blocks(unit, form, series, rest, m[EXTENT], ONE, k, n, out)
+
+
+@lean_kernel
+def _add_equal_blocks(unit, form, series, queries, extent, left, k, n, out):
+    """Add ``left`` GEMMs of equally many queries, the first over ``extent`` keys."""
+    size = size_of_growing(unit, series)
+    while left > 0:
+        m = _queries(unit, form, k[EXTENT], queries)
+        m, k, n = grown(unit, form, series, extent, m, k, n)
+        pace = pace_of(unit, form, m, k, n)
         sums, total, reductions = (ZERO, ZERO, ZERO, ZERO), ZERO, ZERO
-        lot_m, lot_k, lot_n = queries, keys, outputs
-        pace = pace_of(unit, form, queries, keys, outputs)
-        while start < m[EXTENT] and not starts_a_lot(series, lot_m, lot_n, queries, outputs):
+        lot = lot_of(unit, series, extent, queries, left)
+        for _ in range(lot):
+            more = growing_at(unit, form, series, extent, size, k[EXTENT])
+            if series == Series.K:
+                k = more
+            else:
+                n = more
             if streams(unit, series):
-                pace = pace_of(unit, form, queries, keys, outputs)
-            sums = grown_sums(series, sums, keys, outputs)
-            total += cycles_of_gemm(unit, pace, queries, keys, outputs)
-            reductions += reductions_of_gemm(pace, queries, outputs)
-            start += block
-            queries, keys, outputs = _block(unit, form, series, block, start, m, k, n)
-        add_lot(unit, series, lot_m, lot_k, lot_n, sums, total, reductions, out)
+                pace = pace_of(unit, form, m, k, n)
+            sums = grown_sums(series, sums, more, more)
+            total += cycles_of_gemm(unit, pace, m, k, n)
+            reductions += reductions_of_gemm(pace, m, n)
+            extent += queries
+        left -= lot
+        add_lot(unit, series, m, k, n, sums, total, reductions, out)
+
+
+@inlined_kernel
+def _queries(unit, form, k_extent, queries):
+    """Return the dimension m of a block of queries."""
+    if keeps_sums(unit):
+        return tiled(queries, unit.rows)
+    if unit.organisation == Organisation.SYSTOLIC_WS:
+        return streamed(unit, form, k_extent, queries)
+    return tiled(queries, unit.cols)
 
 
 @lean_kernel
@@ -185,19 +229,6 @@ def split_gemm(unit, form, m, k_extent, k_tile, n, out):
     out[G_RESULTS] -= partial
     out[G_PARTIAL] += partial
     out[G_SUM_MOVES] += partial * unit.latency
-
-
-@inlined_kernel
-def _block(unit, form, series, block, start, m, k, n):
-    """Return the dimensions of the GEMM of queries from ``start`` on and the keys they see."""
-    queries = max(min(block, m[EXTENT] - start), 0)
-    if keeps_sums(unit):
-        first = tiled(queries, unit.rows)
-    elif unit.organisation == Organisation.SYSTOLIC_WS:
-        first = streamed(unit, form, k[EXTENT], queries)
-    else:
-        first = tiled(queries, unit.cols)
-    return grown(unit, form, series, start + queries, first, k, n)
 
 
 @kernel

@@ -41,31 +41,25 @@ from accelsim.engine.counts import (
 )
 from accelsim.engine.dimensions import (
     EXTENT,
-    TILES,
     ZERO,
     cycles_of_gemm,
     first_tiles,
     form_of,
-    grown,
     laid_out,
     pace_of,
     reductions_of_gemm,
-    streams,
     weight_passes,
 )
 from accelsim.engine.gemm import (
-    add_lot,
+    add_gemms,
     causal_gemm,
     clear,
-    grown_sums,
     split_gemm,
-    starts_a_lot,
 )
+from accelsim.engine.growing import growing_gemms
 from accelsim.engine.mapping import Stays
-from accelsim.engine.registers import drain_moves, operand_moves, sum_moves
 from accelsim.engine.transfers import (
     activation_bits,
-    bytes_of,
     carried,
     ceil_div,
     dram_of_gemm,
@@ -74,7 +68,7 @@ from accelsim.engine.transfers import (
     nothing_carried,
     prefetchable,
     share_of,
-    spilled,
+    spilled_activations,
     stored_of_instance,
     sum_of_ceils,
 )
@@ -84,24 +78,6 @@ from accelsim.kernels import inlined_kernel, lean_kernel
 from accelsim.trace import Kind, Series
 
 VECTOR_ACCUMULATE_SLOTS = 2  # a multiply-add is two primitives
-
-
-@inlined_kernel
-def spilled_activations(op, machine, per_layer, m, k, n):
-    """Return bytes of an instance's input and output that live in DRAM.
-
-    Scores and probabilities never do: attention consumes them block by block. Int32 sums that the
-    vector unit has to scale leave the output buffer through it.
-    """
-    inputs, outputs = 0, 0
-    if op.kind != Kind.ATTENTION_AV:
-        size = bytes_of(m * k, activation_bits(op, machine))
-        inputs = size if spilled(machine, size * per_layer) else 0
-    scaled_later = op.activation_bits == 8 and machine.scale_on_drain == 0
-    if op.kind != Kind.ATTENTION_QK and not scaled_later:
-        size = bytes_of(m * n, machine.activation_bits)
-        outputs = size if spilled(machine, size * per_layer) else 0
-    return inputs, outputs
 
 
 @inlined_kernel
@@ -127,10 +103,11 @@ def matrix_on_array(op, unit, machine, mapping, role, kept, totals, lead, cycles
     """Evaluate a matrix product on an array; return its cycles and the lead it leaves."""
     if op.causal == 1:
         flow, idle, moves, left = _causal(op, unit, machine, mapping, kept, totals, lead, gemm)
-    elif mapping.split > 1:
-        flow, idle, moves, left = _split(op, unit, machine, mapping, kept, totals, lead, gemm)
+    elif op.series_count > 1:
+        flow, idle, moves = growing_gemms(op, unit, machine, mapping, kept, totals, gemm)
+        left = ZERO
     else:
-        flow, idle, moves, left = _series(op, unit, machine, mapping, kept, totals, lead, gemm)
+        flow, idle, moves, left = _single(op, unit, machine, mapping, kept, totals, lead, gemm)
     scale, groups = op.repeat, op.repeat // op.group
     elapsed = flow[F_ELAPSED] * groups
     first, step = _pairs_in_series(op)
@@ -157,48 +134,8 @@ def matrix_on_array(op, unit, machine, mapping, role, kept, totals, lead, cycles
 
 
 @lean_kernel
-def _series(op, unit, machine, mapping, kept, totals, lead, gemm):
-    """Fill ``gemm`` with one instance of each member of a growing context.
-
-    Memory, the idle bits of rows and mean moves are no sums of products and go member by member;
-    everything else is added at once, by lots that differ in the growing dimension only.
-
-    Returns:
-        The flow, idle bits of gated rows, the mean moves of both operands, and the lead left.
-    """
-    form = form_of(unit, machine.output_stream, mapping.chunk)
-    start = op.k if op.series == Series.K else op.n
-    m, k, n = laid_out(unit, form, op.m, op.k, op.n)
-    flow, idle, left, member = nothing_carried(), 0, 0, 0
-    activations, weights, share = 0.0, 0.0, 1.0 / op.series_count
-    clear(gemm)
-    while member < op.series_count:
-        sums, total, reductions = (ZERO, ZERO, ZERO, ZERO), ZERO, ZERO
-        lot_m, lot_k, lot_n = m, k, n
-        pace = pace_of(unit, form, m, k, n)
-        while member < op.series_count and not starts_a_lot(op.series, lot_m, lot_n, m, n):
-            if streams(unit, op.series):
-                pace = pace_of(unit, form, m, k, n)
-            compute, added = cycles_of_gemm(unit, pace, m, k, n), reductions_of_gemm(pace, m, n)
-            moved, left = _moved(op, unit, machine, mapping, kept, totals, compute, lead, m, k, n)
-            flow = joined(flow, moved)
-            a, w = operand_moves(unit, m, k, n)
-            activations += share * (a / (m[EXTENT] * k[EXTENT]))
-            weights += share * (w / (k[EXTENT] * n[EXTENT]))
-            if gates_rows(unit):
-                idle += idle_bits_of_rows(unit, op.m, compute, clocked_bits(unit, m, k, n, added))
-            sums = grown_sums(op.series, sums, k, n)
-            total += compute
-            reductions += added
-            member += 1
-            m, k, n = grown(unit, form, op.series, start + op.series_step * member, m, k, n)
-        add_lot(unit, op.series, lot_m, lot_k, lot_n, sums, total, reductions, gemm)
-    return flow, idle, (activations, weights), left
-
-
-@lean_kernel
 def _causal(op, unit, machine, mapping, kept, totals, lead, gemm):
-    """Fill ``gemm`` with one instance of causal attention; return what ``_series`` does.
+    """Fill ``gemm`` with one instance of causal attention; return as ``_single`` does.
 
     Masked probabilities are no operands: only as many count in the mean moves as were streamed.
     """
@@ -212,11 +149,17 @@ def _causal(op, unit, machine, mapping, kept, totals, lead, gemm):
 
 
 @lean_kernel
-def _split(op, unit, machine, mapping, kept, totals, lead, gemm):
-    """Fill ``gemm`` with one instance whose k is cut; return what ``_series`` does."""
+def _single(op, unit, machine, mapping, kept, totals, lead, gemm):
+    """Fill ``gemm`` with one instance, its k cut or not; also return the lead left."""
     form = form_of(unit, machine.output_stream, mapping.chunk)
     m, k, n = laid_out(unit, form, op.m, op.k, op.n)
-    split_gemm(unit, form, m, op.k, mapping.k_tile, n, gemm)
+    clear(gemm)
+    if mapping.split > 1:
+        split_gemm(unit, form, m, op.k, mapping.k_tile, n, gemm)
+    else:
+        pace = pace_of(unit, form, m, k, n)
+        compute = cycles_of_gemm(unit, pace, m, k, n)
+        add_gemms(unit, m, k, n, compute, reductions_of_gemm(pace, m, n), gemm)
     flow, left = _moved(op, unit, machine, mapping, kept, totals, gemm[G_TOTAL], lead, m, k, n)
     moves = gemm[G_ACTIVATION_MOVES] / (op.m * op.k), gemm[G_WEIGHT_MOVES] / (op.k * op.n)
     return flow, _idle_in_rows(op, unit, gemm), moves, left
@@ -231,16 +174,6 @@ def _idle_in_rows(op, unit, gemm):
     working += operand_bits(unit, gemm[G_ACTIVATION_MOVES], gemm[G_WEIGHT_MOVES])
     working += gemm[G_DRAIN_MOVES] * unit.accumulator_bits
     return idle_bits_of_rows(unit, op.m, gemm[G_TOTAL], working)
-
-
-@inlined_kernel
-def clocked_bits(unit, m, k, n, reductions):
-    """Return the bits clocked into the registers of os and dot by words of one GEMM."""
-    executed, unit_steps = m[EXTENT] * k[EXTENT] * n[EXTENT], m[EXTENT] * k[TILES] * n[EXTENT]
-    activations, weights = operand_moves(unit, m, k, n)
-    bits = sum_bits(unit, sum_moves(unit, m, k, n, reductions), executed, unit_steps)
-    drain = drain_moves(unit, m, k, n) * unit.accumulator_bits
-    return bits + operand_bits(unit, activations, weights) + drain
 
 
 @inlined_kernel

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from accelsim.kernels import kernel
+from accelsim.kernels import inlined_kernel, kernel
 
 # Designs whose counts and sums stay in the nearest cache while all lines pass.
 BLOCK = 32
 
 
 @kernel
-def add_lines(columns, rates, counts, components, steps, causes):
+def add_lines(columns, fixed, varying, counts, components, steps, causes):
     """Add the energy of every line, in order, to its component, step and cause.
 
     Args:
-        columns: Counter, component, step and cause of each line, int64 [lines, 4].
-        rates: pJ per count at value, low and high, float64 [3, lines, G].
+        columns: Counter, component, step, cause and row of ``varying`` (or -1) of each line, int64
+            [lines, 5].
+        fixed: pJ per count at value, low and high where all designs have one, float64 [3, lines].
+        varying: The others, float64 [3, rows, G].
         counts: int64 [G, COUNTERS].
         components: float64 [components, G], at value.
         steps: float64 [steps, G], at value.
@@ -23,12 +25,25 @@ def add_lines(columns, rates, counts, components, steps, causes):
     for start in range(0, len(counts), BLOCK):
         end = min(start + BLOCK, len(counts))
         for line in range(len(columns)):
-            counter, component, step, cause = columns[line]
+            counter, component, step, cause, row = columns[line]
+            if not _is_used(counts, counter, start, end):
+                continue
+            value, low, high = fixed[0, line], fixed[1, line], fixed[2, line]
             for g in range(start, end):
+                if row >= 0:
+                    value, low, high = varying[0, row, g], varying[1, row, g], varying[2, row, g]
                 count = float(counts[g, counter])
-                value = count * rates[0, line, g]
-                components[component, g] += value
-                steps[step, g] += value
-                causes[cause, 0, g] += value
-                causes[cause, 1, g] += count * rates[1, line, g]
-                causes[cause, 2, g] += count * rates[2, line, g]
+                components[component, g] += count * value
+                steps[step, g] += count * value
+                causes[cause, 0, g] += count * value
+                causes[cause, 1, g] += count * low
+                causes[cause, 2, g] += count * high
+
+
+@inlined_kernel
+def _is_used(counts, counter, start, end):
+    """Whether any of some designs counts an action: what none counts costs nothing."""
+    used = counts[start, counter]
+    for g in range(start + 1, end):
+        used |= counts[g, counter]
+    return used != 0

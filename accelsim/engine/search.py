@@ -44,8 +44,8 @@ class Searched:
 def counter_rates(bill: Bill) -> Floats:
     """Return pJ per count at value of every counter, float64 [G, COUNTERS]."""
     rates = np.zeros((bill.plan.size, COUNTERS))
-    for line, rate in zip(bill.lines, bill.rates[0], strict=True):
-        rates[:, line.counter] += rate
+    for index, line in enumerate(bill.lines):
+        rates[:, line.counter] += bill.rate(index)
     return rates
 
 

@@ -16,13 +16,13 @@ from accelsim.engine.dimensions import (
 from accelsim.engine.evaluate import Workload
 from accelsim.engine.gemm import causal_gemm
 from accelsim.engine.mapping import MAPPING_DTYPE, OWN, Blocks, Stays, fixed_mapping
-from accelsim.engine.matrix import spilled_activations
 from accelsim.engine.search import Searched
 from accelsim.engine.transfers import (
     HALF,
     ceil_div,
     dram_of_gemm,
     half_stream,
+    spilled_activations,
     sram_bytes,
     stored_of_instance,
 )

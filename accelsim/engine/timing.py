@@ -65,6 +65,17 @@ def feedback(steps: int, latency: int, interval: int, places: int) -> tuple[int,
     return (interleaved, sums) if sums > 1 and interleaved < plain else (plain, 1)
 
 
+@inlined_kernel
+def grows_evenly(steps: int, latency: int, interval: int, places: int, rows: int) -> bool:
+    """Whether every step beyond ``steps`` adds equally many cycles to a fold of os or dot.
+
+    So it is once all ``places`` take turns, or never will, and the fold is longer than the array.
+    """
+    busy, sums = feedback(steps, latency, interval, places)
+    settled = sums == places or latency <= interval
+    return steps >= places and settled and busy >= rows
+
+
 @kernel
 def partial_sums(steps: int, latency: int, interval: int, interleave: bool) -> int:
     """Return how many partial sums take turns in a tile of ``steps``; arguments as above."""

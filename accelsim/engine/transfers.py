@@ -17,7 +17,7 @@ from accelsim.engine.columns import (
 from accelsim.engine.mapping import Stays
 from accelsim.hardware.design import Decoder, Resident
 from accelsim.kernels import inlined_kernel, lean_kernel
-from accelsim.trace import Phase, Stationary
+from accelsim.trace import Kind, Phase, Stationary
 
 HALF = 2  # double buffering: one half fills while the other is read
 
@@ -26,6 +26,20 @@ HALF = 2  # double buffering: one half fills while the other is read
 def ceil_div(dividend: int, divisor: int) -> int:
     """Return the quotient rounded up; both at least 0, divisor at least 1."""
     return (dividend + divisor - 1) // divisor
+
+
+@inlined_kernel
+def quotient(dividend: int, divisor: int, reciprocal: float) -> int:
+    """Return ``dividend // divisor`` by the divisor's ``reciprocal``, rounded as it may be.
+
+    Exact for a dividend of at least 0 and a quotient below 2**50: dividend, reciprocal and product
+    are each off by 2**-53 of their size, so the first guess is off by less than one.
+    """
+    guess = int(dividend * reciprocal)
+    rest = dividend - guess * divisor
+    if rest < 0:
+        return guess - 1
+    return guess + 1 if rest >= divisor else guess
 
 
 @lean_kernel
@@ -149,6 +163,24 @@ def fetched(op, stored, kept, group, totals):
 def spilled(machine, layer_bytes):
     """Whether a tensor of a layer is too large for the streaming part of the activation SRAM."""
     return layer_bytes > machine.activation_stream
+
+
+@inlined_kernel
+def spilled_activations(op, machine, per_layer, m, k, n):
+    """Return bytes of an instance's input and output that live in DRAM.
+
+    Scores and probabilities never do: attention consumes them block by block. Int32 sums that the
+    vector unit has to scale leave the output buffer through it.
+    """
+    inputs, outputs = 0, 0
+    if op.kind != Kind.ATTENTION_AV:
+        size = bytes_of(m * k, activation_bits(op, machine))
+        inputs = size if spilled(machine, size * per_layer) else 0
+    scaled_later = op.activation_bits == 8 and machine.scale_on_drain == 0
+    if op.kind != Kind.ATTENTION_QK and not scaled_later:
+        size = bytes_of(m * n, machine.activation_bits)
+        outputs = size if spilled(machine, size * per_layer) else 0
+    return inputs, outputs
 
 
 @inlined_kernel

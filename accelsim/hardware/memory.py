@@ -283,6 +283,8 @@ def _interpolate(grid: Floats, place: _Place) -> Floats:
     """Return ``grid`` at a place: linear over logarithms, exact at the points. [D]."""
     row, column = place.row, place.column
     near = _between(grid[row, column], grid[row + 1, column], place.along_sizes)
+    if not place.along_widths.any():  # a width of the table, as of almost every family
+        return near
     far = _between(grid[row, column + 1], grid[row + 1, column + 1], place.along_sizes)
     return _between(near, far, place.along_widths)
 
@@ -290,7 +292,7 @@ def _interpolate(grid: Floats, place: _Place) -> Floats:
 def _cell(axis: Floats, position: Floats) -> tuple[Integers, Floats]:
     """Return the interval of ``axis`` that ``position`` is read from, and where it lies in it."""
     index = np.clip(np.searchsorted(axis, position, side="right") - 1, 0, len(axis) - 2)
-    share = np.log(position / axis[index]) / np.log(axis[index + 1] / axis[index])
+    share = np.log(position / axis[index]) / np.log(axis[1:] / axis[:-1])[index]
     share = np.where(position == axis[index + 1], 1.0, share)
     return index, share
 

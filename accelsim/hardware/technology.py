@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,8 @@ CLOSED_HOWS = ("synthesised", "measured")
 # Every accumulator a composition must hold for, and the width shown where a table needs one.
 ACCUMULATOR_BITS = np.arange(8, 65)
 SHOWN_BITS, MANY_WIDTHS = 32, 64
+# Resolved prices that a technology keeps: families of a sweep ask for the same again and again.
+KEPT_PRICES = 4096
 PRIMITIVES = tuple(
     f"{kind}_{operation}"
     for kind in ("fp32", "fp16", "int8", "int32")
@@ -82,6 +84,9 @@ class Technology:
     sram_table_node_nm: int
     entries: Mapping[str, Entry]
     published: Mapping[str, float] | None
+    _resolved: dict[tuple[str, bytes], Price] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all prices, sorted."""
@@ -108,11 +113,21 @@ class Technology:
                 allowed=_near(name, self.entries),
             )
         if not isinstance(bits, np.ndarray) or bits.size <= MANY_WIDTHS:
-            return self._resolve(name, bits, ())
+            return self._remembered(name, bits)
         widths = np.flatnonzero(np.bincount(bits))
-        price, place = self._resolve(name, widths, ()), np.searchsorted(widths, bits)
+        price, place = self._remembered(name, widths), np.searchsorted(widths, bits)
         value, low, high = (np.asarray(n)[place] for n in (price.value, price.low, price.high))
         return replace(price, value=_sealed(value), low=_sealed(low), high=_sealed(high))
+
+    def _remembered(self, name: str, bits: Bits | None) -> Price:
+        """Return a price from those resolved before, or resolve it."""
+        shape = () if bits is None else (np.shape(bits), np.asarray(bits, dtype=np.int64).tobytes())
+        key = name, repr(shape).encode()
+        if key not in self._resolved:
+            if len(self._resolved) >= KEPT_PRICES:
+                self._resolved.clear()
+            self._resolved[key] = self._resolve(name, bits, ())
+        return self._resolved[key]
 
     def find(self, name: str, bits: Bits | None = None) -> Price | None:
         """Return price ``name``, None where the technology has none."""
