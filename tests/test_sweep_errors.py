@@ -166,7 +166,7 @@ def test_a_missing_extra_is_named_before_anything_is_evaluated(
     monkeypatch.setitem(sys.modules, package, None)  # type: ignore[arg-type]
     write_sweep(**changes)
     assert line in refuse("sweep", "sweep.yaml", "--out", "out", *options)
-    assert not list(Path().rglob("*.npz"))
+    assert not list(Path().rglob("*.chunk"))
 
 
 def test_a_scheduler_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,4 +176,4 @@ def test_a_scheduler_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPat
     for address in ("tcp://127.0.0.1:1", "nonsense"):
         line = refuse("sweep", "sweep.yaml", "--out", "out", "--scheduler", address)
         assert f"--scheduler: cannot be reached ({address}); expected the address of" in line
-    assert not list(Path("out").rglob("*.npz"))
+    assert not list(Path("out").rglob("*.chunk"))
