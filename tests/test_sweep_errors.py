@@ -144,6 +144,21 @@ def test_a_sweep_without_one_good_design_says_why_and_keeps_its_table() -> None:
     assert table("none") == []
 
 
+def test_a_parquet_table_without_one_design_still_has_columns_and_a_page(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dataset = pytest.importorskip("pyarrow.dataset")
+    monkeypatch.setattr("accelsim.explore.sweep.MOST_CSV_POINTS", 1)
+    write_sweep(axes=[{"path": "sram.weight.capacity_kib", "values": [1, 2]}])
+    result = call("sweep", "sweep.yaml", "--out", "none")
+    assert result.exit_code == 2
+    assert "2 x sram.weight.stream_kib: larger than capacity_kib" in result.stderr
+    found = dataset.dataset("none/results.parquet").to_table()
+    assert found.num_rows == 0
+    assert found.column_names[:2] == ["index", "sram.weight.capacity_kib"]
+    assert Path("none/report.html").exists()
+
+
 MISSING = [
     ("pyarrow", {}, (), "pip install 'accelsim[parquet]'"),
     ("optuna", {"method": {"kind": "search"}}, (), "pip install 'accelsim[search]'"),
