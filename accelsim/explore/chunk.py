@@ -226,7 +226,7 @@ def encode_chunk(chunk: Chunk) -> bytes:
     """Return a chunk as bytes: arrays in the npy format, one after another."""
     out = io.BytesIO()
     counts = json.dumps([chunk.refused, chunk.failed])
-    for content in (np.int64(chunk.number), np.array(counts), *_arrays(chunk)):
+    for content in (np.array(chunk.number), np.array(counts), *_arrays(chunk)):
         np.save(out, content, allow_pickle=False)
     return out.getvalue()
 
@@ -243,8 +243,10 @@ def decode_chunk(content: bytes) -> Chunk:
     """
     stream = io.BytesIO(content)
     try:
-        number, counts, *arrays = (np.load(stream, allow_pickle=False) for _ in range(7))
+        number, counts, index, levels, feasible, integers, floats = (
+            np.load(stream, allow_pickle=False) for _ in range(7)
+        )
     except EOFError as cause:
         raise ValueError("ends early") from cause
     refused, failed = json.loads(str(counts))
-    return Chunk(int(number), *arrays, refused, failed)
+    return Chunk(int(number), index, levels, feasible, integers, floats, refused, failed)

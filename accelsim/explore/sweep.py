@@ -154,7 +154,7 @@ def _evaluate(plan: Plan, store: Store, executor: Executor, advance: Advance) ->
     for number in sorted(done):
         tally.add(plan, store.load(number))
         points += _task(plan, number).size
-        advance(points, plan.space.points)
+    advance(points, plan.space.points)
     missing = (_task(plan, number) for number in range(plan.chunks) if number not in done)
     for chunk in executor.run(missing):
         store.save(chunk)

@@ -130,11 +130,9 @@ def write_parquet(
             for number, first, last in _parts(chunk.index):
                 if number != part:
                     stack.close()
-                    name = folder / f"part-{number:06d}.parquet"
-                    writer, part = (
-                        stack.enter_context(_writer(pyarrow, plan, content, name)),
-                        number,
-                    )
+                    part = number
+                    file = _writer(pyarrow, plan, content, folder / f"part-{part:06d}.parquet")
+                    writer = stack.enter_context(file)
                 writer.write_table(content.slice(first, last - first))
         if writer is None:  # no design can run, yet a table has columns
             stack.enter_context(_writer(pyarrow, plan, content, folder / "part-000000.parquet"))
@@ -153,7 +151,8 @@ def _writer(pyarrow: Any, plan: Plan, content: Any, name: Path) -> Any:
 def _parts(index: npt.NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
     """Yield the number of each file that a chunk has rows in, and which rows, first to last."""
     numbers, first = np.unique(index // PART_POINTS, return_index=True)
-    yield from zip(numbers.tolist(), first.tolist(), [*first[1:].tolist(), len(index)], strict=True)
+    ends = [*first.tolist(), len(index)]
+    yield from zip(numbers.tolist(), ends, ends[1:], strict=False)
 
 
 def _arrow(pyarrow: Any, plan: Plan, chunk: Chunk, pareto: npt.NDArray[np.bool_]) -> Any:
