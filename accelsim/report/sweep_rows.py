@@ -22,7 +22,7 @@ Integers = npt.NDArray[np.int64]
 
 # Designs that figures are made from, evenly by row; the front is always among them. Beyond this the
 # memory of a report would grow with the sweep.
-MOST_ROWS = 2_000_000
+MOST_ROWS = 500_000
 BATCH = 65_536
 
 
@@ -114,12 +114,13 @@ def _tables(file: Path, columns: list[str], paths: Iterable[str]) -> Iterator[pd
         with pd.read_csv(file, usecols=columns, dtype=types, chunksize=BATCH) as parts:
             yield from parts
         return
-    from pyarrow import dataset
+    from pyarrow.parquet import ParquetFile
 
-    scanner = dataset.dataset(file).scanner(columns=columns, batch_size=BATCH)
-    yield scanner.projected_schema.empty_table().to_pandas()
-    for part in scanner.to_reader():
-        yield part.to_pandas()
+    for path in sorted(file.glob("*.parquet")):
+        with ParquetFile(path) as part:
+            yield part.schema_arrow.empty_table().to_pandas()[columns]
+            for rows in part.iter_batches(BATCH, columns=columns):
+                yield rows.to_pandas()
 
 
 def _levels(axis: SweepAxis, table: pd.DataFrame) -> npt.NDArray[np.int32]:
