@@ -27,7 +27,8 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def start(*arguments: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "accelsim", "sweep", "sweep.yaml", *arguments]
+    program = [sys.executable, "-m", "accelsim", "sweep", "sweep.yaml", "--no-report"]
+    command = [*program, *arguments]
     return subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE)
 
 
