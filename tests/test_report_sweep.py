@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,8 @@ def test_rows_are_the_feasible_designs_with_the_level_of_every_axis(rows: SweepR
     assert rows.index[rows.front].tolist() == [row.index for row in rows.result.front]
     frame = table()
     by_hand = frame["prefill.energy_by_component.sram"] + frame["decode.energy_by_component.sram"]
-    assert rows.energy[:, COMPONENTS.index("sram")].tolist() == by_hand.drop(5).tolist()
+    of_front = [by_hand[row.index] for row in rows.result.front]
+    assert rows.energy[:, COMPONENTS.index("sram")].tolist() == of_front
 
 
 def test_parquet_and_csv_are_read_alike(tmp_path: Path, rows: SweepRows) -> None:
@@ -176,6 +178,37 @@ def test_a_large_sweep_is_thinned_but_never_its_front(tmp_path: Path) -> None:
     shown = rows.spread(DRAWN)
     assert DRAWN <= len(shown) <= DRAWN + len(rows.front)
     assert set(rows.front) <= set(shown)
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_of_a_huge_sweep_even_rows_and_the_whole_front_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    frame = pd.concat([table(seed) for seed in range(9)], ignore_index=True)
+    frame["index"] = range(len(frame))
+    if form == "csv":
+        frame.to_csv(tmp_path / "results.csv", index=False)
+    else:
+        pytest.importorskip("pyarrow")
+        (tmp_path / "results.parquet").mkdir()
+        for part, first in enumerate((0, 50)):
+            some = frame[first : first + 50 if part == 0 else None]
+            some.to_parquet(tmp_path / "results.parquet" / f"part-{part:06d}.parquet")
+    found = result(frame, OBJECTIVES)
+    found = replace(found, table=f"results.{form}")
+    whole = read_rows(found, tmp_path)
+    monkeypatch.setattr("accelsim.report.sweep_rows.MOST_ROWS", 30)
+    monkeypatch.setattr("accelsim.report.sweep_rows.BATCH", 7)
+    rows = read_rows(found, tmp_path)
+    front = [row.index for row in found.front]
+    step = -(-len(whole) // 30)
+    assert step > 1
+    assert rows.index.tolist() == sorted({*whole.index[::step].tolist(), *front})
+    assert rows.index[rows.front].tolist() == front
+    assert np.array_equal(rows.energy, whole.energy)
+    assert np.array_equal(rows.levels, whole.levels[np.isin(whole.index, rows.index)])
+    assert rows.knee is not None
+    assert rows.index[rows.knee] == found.knee
 
 
 def test_one_objective_and_one_axis_leave_out_what_they_cannot_fill(tmp_path: Path) -> None:

@@ -144,6 +144,21 @@ def test_a_sweep_without_one_good_design_says_why_and_keeps_its_table() -> None:
     assert table("none") == []
 
 
+def test_a_parquet_table_without_one_design_still_has_columns_and_a_page(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dataset = pytest.importorskip("pyarrow.dataset")
+    monkeypatch.setattr("accelsim.explore.sweep.MOST_CSV_POINTS", 1)
+    write_sweep(axes=[{"path": "sram.weight.capacity_kib", "values": [1, 2]}])
+    result = call("sweep", "sweep.yaml", "--out", "none")
+    assert result.exit_code == 2
+    assert "2 x sram.weight.stream_kib: larger than capacity_kib" in result.stderr
+    found = dataset.dataset("none/results.parquet").to_table()
+    assert found.num_rows == 0
+    assert found.column_names[:2] == ["index", "sram.weight.capacity_kib"]
+    assert Path("none/report.html").exists()
+
+
 MISSING = [
     ("pyarrow", {}, (), "pip install 'accelsim[parquet]'"),
     ("optuna", {"method": {"kind": "search"}}, (), "pip install 'accelsim[search]'"),
@@ -166,7 +181,7 @@ def test_a_missing_extra_is_named_before_anything_is_evaluated(
     monkeypatch.setitem(sys.modules, package, None)  # type: ignore[arg-type]
     write_sweep(**changes)
     assert line in refuse("sweep", "sweep.yaml", "--out", "out", *options)
-    assert not list(Path().rglob("*.npz"))
+    assert not list(Path().rglob("*.chunk"))
 
 
 def test_a_scheduler_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,4 +191,4 @@ def test_a_scheduler_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPat
     for address in ("tcp://127.0.0.1:1", "nonsense"):
         line = refuse("sweep", "sweep.yaml", "--out", "out", "--scheduler", address)
         assert f"--scheduler: cannot be reached ({address}); expected the address of" in line
-    assert not list(Path("out").rglob("*.npz"))
+    assert not list(Path("out").rglob("*.chunk"))

@@ -27,7 +27,8 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def start(*arguments: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "accelsim", "sweep", "sweep.yaml", *arguments]
+    program = [sys.executable, "-m", "accelsim", "sweep", "sweep.yaml", "--no-report"]
+    command = [*program, *arguments]
     return subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE)
 
 
@@ -39,7 +40,7 @@ def wait_for(holds: Callable[[], bool]) -> None:
 
 
 def chunks(folder: str) -> list[Path]:
-    return list(Path(folder, "chunks").glob("*.npz"))
+    return list(Path(folder, "chunks").glob("*.chunk"))
 
 
 def children(pid: int) -> list[int]:
@@ -78,7 +79,7 @@ def test_a_sweep_killed_midway_ends_with_the_same_bytes(
     killed.wait()
     assert 3 <= len(chunks("out")) < 24
     # Half a chunk under its temporary name, as a kill within a write leaves it.
-    Path("out/chunks/.000000020.npz.1.tmp").write_bytes(b"half")
+    Path("out/chunks/.000000020.chunk.1.tmp").write_bytes(b"half")
     sweeps.sweep("sweep.yaml", out=Path("out"), order=Order(workers=second, resume=True))
     assert files("out") == whole
     assert not Path("out/chunks").exists()

@@ -37,6 +37,11 @@ class Task:
     stop: int
     levels: Levels | None = None
 
+    @property
+    def size(self) -> int:
+        """How many points it has."""
+        return self.stop - self.start
+
 
 @dataclass(frozen=True)
 class Chunk:
@@ -151,17 +156,16 @@ def _assemble(
     refused: Counter[str],
 ) -> Chunk:
     """Return families side by side, sorted by index."""
-    members = np.concatenate([m for m, _ in parts]) if parts else np.empty(0, dtype=np.int64)
-    order = np.argsort(members, kind="stable")
-    rows = members[order]
+    rows = np.sort(np.concatenate([m for m, _ in parts])) if parts else np.empty(0, dtype=np.int64)
     whole = [f for f, figure in enumerate(plan.figures) if figure.whole]
     other = [f for f, figure in enumerate(plan.figures) if not figure.whole]
     integers = np.empty((len(whole), len(rows)), dtype=np.int64)
     floats = np.empty((len(other), len(rows)), dtype=np.float64)
-    for block, numbers in ((integers, whole), (floats, other)):
-        for row, f in enumerate(numbers):
-            if parts:
-                block[row] = np.concatenate([columns[f] for _, columns in parts])[order]
+    for members, columns in parts:
+        places: Any = np.searchsorted(rows, members) if len(parts) > 1 else slice(None)
+        for block, numbers in ((integers, whole), (floats, other)):
+            for row, f in zip(block, numbers, strict=True):
+                row[places] = columns[f]
     chunk = Chunk(
         task.number,
         index[rows],
@@ -219,33 +223,30 @@ def objective_rows(plan: Plan, chunk: Chunk) -> npt.NDArray[np.float64]:
 
 
 def encode_chunk(chunk: Chunk) -> bytes:
-    """Return a chunk as the bytes of an npz file."""
+    """Return a chunk as bytes: arrays in the npy format, one after another."""
     out = io.BytesIO()
-    counts = json.dumps({"refused": chunk.refused, "failed": chunk.failed})
-    np.savez(
-        out,
-        number=np.int64(chunk.number),
-        index=chunk.index,
-        levels=chunk.levels,
-        feasible=chunk.feasible,
-        integers=chunk.integers,
-        floats=chunk.floats,
-        counts=np.array(counts),
-    )
+    counts = json.dumps([chunk.refused, chunk.failed])
+    for content in (np.array(chunk.number), np.array(counts), *_arrays(chunk)):
+        np.save(out, content, allow_pickle=False)
     return out.getvalue()
 
 
+def _arrays(chunk: Chunk) -> tuple[npt.NDArray[Any], ...]:
+    return chunk.index, chunk.levels, chunk.feasible, chunk.integers, chunk.floats
+
+
 def decode_chunk(content: bytes) -> Chunk:
-    """Return the chunk that ``encode_chunk`` wrote."""
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        counts = json.loads(str(arrays["counts"]))
-        return Chunk(
-            int(arrays["number"]),
-            arrays["index"],
-            arrays["levels"],
-            arrays["feasible"],
-            arrays["integers"],
-            arrays["floats"],
-            counts["refused"],
-            counts["failed"],
+    """Return the chunk that ``encode_chunk`` wrote.
+
+    Raises:
+        ValueError: It is no chunk, or not a whole one.
+    """
+    stream = io.BytesIO(content)
+    try:
+        number, counts, index, levels, feasible, integers, floats = (
+            np.load(stream, allow_pickle=False) for _ in range(7)
         )
+    except EOFError as cause:
+        raise ValueError("ends early") from cause
+    refused, failed = json.loads(str(counts))
+    return Chunk(int(number), index, levels, feasible, integers, floats, refused, failed)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.engine.many import Totals
-from accelsim.result import BOUNDS, CAUSES, COMPONENTS, PHASES
+from accelsim.result import CAUSES, COMPONENTS, PHASES
 from accelsim.trace import Phase, Workload
 
 JOULES_PER_PJ = 1e-12
@@ -137,8 +137,3 @@ def _ratio(numerator: Column, denominator: Column) -> Floats:
     result = np.full(len(numerator), np.nan)
     np.divide(numerator, denominator, out=result, where=denominator != 0)
     return result
-
-
-def bound_words(codes: Column) -> list[str]:
-    """Return what bounds each design, empty where nothing ran."""
-    return [BOUNDS[code] if code >= 0 else "" for code in codes.tolist()]

@@ -98,8 +98,12 @@ class Space:
 
 
 def _groups(rows: Levels) -> list[npt.NDArray[np.int64]]:
-    """Return the positions of equal rows, by row."""
+    """Return the positions of equal rows, by row; ascending in each group."""
+    if not len(rows):
+        return []
     if not rows.shape[1]:
-        return [np.arange(len(rows))] if len(rows) else []
-    distinct, owner = np.unique(rows, axis=0, return_inverse=True)
-    return [np.flatnonzero(owner.ravel() == number) for number in range(len(distinct))]
+        return [np.arange(len(rows))]
+    order = np.lexsort(rows.T[::-1])
+    ranked = rows[order]
+    starts = np.flatnonzero((ranked[1:] != ranked[:-1]).any(axis=1)) + 1
+    return np.split(order, starts)

@@ -20,6 +20,8 @@ CHUNKS, INPUTS, SWEEP, CSV, PARQUET, STUDY = (
     "results.parquet",
     "study.log",
 )
+CHUNK = ".chunk"
+PAGE = "report.html"  # what is made from the table, of no use without it
 ANEW = "start over with --force, or choose another folder with --out"
 GO_ON = "free space, then go on with --resume"
 
@@ -60,8 +62,8 @@ class Store:
         return False
 
     def clear(self) -> None:
-        """Remove a sweep from the folder, and nothing else."""
-        for name in (SWEEP, CSV, STUDY):
+        """Remove a sweep and its page from the folder, and nothing else."""
+        for name in (SWEEP, CSV, STUDY, PAGE):
             (self.folder / name).unlink(missing_ok=True)
         for name in (CHUNKS, PARQUET):
             shutil.rmtree(self.folder / name, ignore_errors=True)
@@ -97,7 +99,7 @@ class Store:
 
     def finished(self) -> set[int]:
         """Return the numbers of the chunks that are here."""
-        return {int(path.stem) for path in self._chunks.glob("*.npz")}
+        return {int(path.stem) for path in self._chunks.glob(f"*{CHUNK}")}
 
     def save(self, chunk: Chunk) -> None:
         """Keep a chunk for good; raise UserError where the disk does not take it."""
@@ -109,7 +111,7 @@ class Store:
         path = self._path(number)
         try:
             return decode_chunk(path.read_bytes())
-        except (OSError, ValueError, KeyError) as cause:
+        except (OSError, ValueError) as cause:
             raise UserError("is no chunk of a sweep", file=path, allowed=ANEW) from cause
 
     def remove_chunks(self) -> None:
@@ -117,7 +119,7 @@ class Store:
         shutil.rmtree(self._chunks, ignore_errors=True)
 
     def _path(self, number: int) -> Path:
-        return self._chunks / f"{number:09d}.npz"
+        return self._chunks / f"{number:09d}{CHUNK}"
 
 
 def read_json(path: Path) -> Any:

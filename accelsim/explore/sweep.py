@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.errors import UserError
-from accelsim.explore.chunk import Chunk, Task, objective_rows
+from accelsim.explore.chunk import Chunk, Task
 from accelsim.explore.config import SweepConfig
 from accelsim.explore.executors import Executor, open_executor
 from accelsim.explore.inputs import sweep_inputs
-from accelsim.explore.pareto import front_mask, knee
+from accelsim.explore.pareto import knee
 from accelsim.explore.plan import Plan, bound_text
 from accelsim.explore.search import load_optuna, search
 from accelsim.explore.store import CSV, GO_ON, PARQUET, STUDY, SWEEP, Store, read_json
@@ -29,6 +29,7 @@ from accelsim.explore.table import (
     write_csv,
     write_parquet,
 )
+from accelsim.explore.tally import Tally, empty_tally
 from accelsim.files import write_whole
 from accelsim.result import (
     FrontRow,
@@ -99,11 +100,11 @@ def run_sweep(
     tell("compiling, or loading what is compiled")
     executor = open_executor(plan, order.workers, order.scheduler)
     try:
-        _evaluate(plan, store, executor, advance)
+        tally = _evaluate(plan, store, executor, advance)
     finally:
         executor.close()
-    tell("finding the front and writing the table")
-    return _finish(config, plan, workloads, store, inputs, parquet)
+    tell("writing the table")
+    return _finish(config, plan, workloads, store, inputs, tally, parquet)
 
 
 def load_sweep(folder: Path) -> SweepResult:
@@ -140,34 +141,32 @@ def _bounds(bound: SweepBound) -> str:
     return ", ".join(parts)
 
 
-def _evaluate(plan: Plan, store: Store, executor: Executor, advance: Advance) -> None:
-    """Evaluate and keep every chunk that is not there yet."""
-    done = store.finished()
+def _evaluate(plan: Plan, store: Store, executor: Executor, advance: Advance) -> Tally:
+    """Evaluate and keep every chunk that is not there yet; return what is known of all."""
+    done, tally = store.finished(), empty_tally(plan)
     if plan.space.method.kind == "search":
         journal, evaluate = store.folder / STUDY, partial(_generation, plan, store, executor, done)
         for chunk in search(plan, journal, evaluate):
+            tally.add(plan, chunk)
             advance((chunk.number + 1) * plan.chunk_rows, plan.space.points)
-        return
-    points = sum(task.stop - task.start for task in _tasks(plan) if task.number in done)
+        return tally
+    points = 0
+    for number in sorted(done):
+        tally.add(plan, store.load(number))
+        points += _task(plan, number).size
     advance(points, plan.space.points)
-    sizes = {}
-
-    def missing() -> Iterator[Task]:
-        for task in _tasks(plan):
-            if task.number not in done:
-                sizes[task.number] = task.stop - task.start
-                yield task
-
-    for chunk in executor.run(missing()):
+    missing = (_task(plan, number) for number in range(plan.chunks) if number not in done)
+    for chunk in executor.run(missing):
         store.save(chunk)
-        points += sizes.pop(chunk.number)
+        tally.add(plan, chunk)
+        points += _task(plan, chunk.number).size
         advance(points, plan.space.points)
+    return tally
 
 
-def _tasks(plan: Plan) -> Iterator[Task]:
-    for number in range(plan.chunks):
-        start = number * plan.chunk_rows
-        yield Task(number, start, min(start + plan.chunk_rows, plan.space.points))
+def _task(plan: Plan, number: int) -> Task:
+    start = number * plan.chunk_rows
+    return Task(number, start, min(start + plan.chunk_rows, plan.space.points))
 
 
 def _generation(plan: Plan, store: Store, executor: Executor, done: set[int], task: Task) -> Chunk:
@@ -205,63 +204,22 @@ def _joined(number: int, chunks: list[Chunk]) -> Chunk:
     )
 
 
-@dataclass
-class _Tally:
-    """What is known of all chunks read so far; of designs only those on their front."""
-
-    index: npt.NDArray[np.int64]
-    levels: npt.NDArray[np.int64]
-    points: npt.NDArray[np.float64]
-    designs: int
-    feasible: int
-    refused: Counter[str]
-    failed: Counter[str]
-
-    def add(self, plan: Plan, chunk: Chunk) -> None:
-        """Count a chunk, and keep what is on the front of all so far."""
-        self.designs += len(chunk.index)
-        self.feasible += int(chunk.feasible.sum())
-        self.refused.update(chunk.refused)
-        self.failed.update(chunk.failed)
-        good = chunk.feasible
-        points = np.concatenate([self.points, objective_rows(plan, chunk)[good]])
-        on = front_mask(points)
-        self.points = points[on]
-        self.index = np.concatenate([self.index, chunk.index[good]])[on]
-        self.levels = np.concatenate([self.levels, chunk.levels[good]])[on]
-
-
-def _tally(plan: Plan, store: Store) -> _Tally:
-    axes, objectives = len(plan.space.axes), len(plan.objectives)
-    tally = _Tally(
-        np.empty(0, dtype=np.int64),
-        np.empty((0, axes), dtype=np.int64),
-        np.empty((0, objectives)),
-        0,
-        0,
-        Counter(),
-        Counter(),
-    )
-    for number in range(plan.chunks):
-        tally.add(plan, store.load(number))
-    return tally
-
-
 def _finish(
     config: SweepConfig,
     plan: Plan,
     workloads: tuple[Mapping[str, Any], ...],
     store: Store,
     inputs: Mapping[str, str],
+    tally: Tally,
     parquet: bool,
 ) -> SweepResult:
     """Write the table, then sweep.json, then remove the chunks: each step can be repeated."""
-    tally = _tally(plan, store)
+    front = np.sort(tally.index)
 
     def flagged() -> Iterator[tuple[Chunk, npt.NDArray[np.bool_]]]:
-        for number in range(plan.chunks):
-            chunk = store.load(number)
-            yield chunk, np.isin(chunk.index, tally.index)
+        for chunk in map(store.load, range(plan.chunks)):
+            first, last = (np.searchsorted(front, chunk.index, side) for side in ("left", "right"))
+            yield chunk, first < last
 
     (write_parquet if parquet else write_csv)(plan, flagged(), store.folder)
     result = _result(config, plan, workloads, tally, inputs, PARQUET if parquet else CSV)
@@ -280,7 +238,7 @@ def _result(
     config: SweepConfig,
     plan: Plan,
     workloads: tuple[Mapping[str, Any], ...],
-    tally: _Tally,
+    tally: Tally,
     inputs: Mapping[str, str],
     table: str,
 ) -> SweepResult:

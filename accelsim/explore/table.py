@@ -9,6 +9,8 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,10 @@ import numpy.typing as npt
 
 from accelsim.errors import UserError
 from accelsim.explore.chunk import Chunk
-from accelsim.explore.figures import bound_words
 from accelsim.explore.plan import Plan
 from accelsim.explore.store import CSV, GO_ON, PARQUET
 from accelsim.files import whole_file, whole_folder
+from accelsim.result import BOUNDS
 
 # Above this many points a table is Parquet, unless CSV is asked for.
 MOST_CSV_POINTS = 100_000
@@ -48,15 +50,22 @@ def write_csv(plan: Plan, chunks: Iterable[tuple[Chunk, npt.NDArray[np.bool_]]],
         out.flush()
 
 
+@dataclass(frozen=True)
+class Words:
+    """A column of words: distinct ones, and the place among them of every row, int64 [R]."""
+
+    words: list[str]
+    places: npt.NDArray[np.int64]
+
+
 def _columns(plan: Plan, chunk: Chunk, pareto: npt.NDArray[np.bool_]) -> Iterator[Any]:
-    """Yield every column of a chunk: numbers as arrays, words as lists."""
+    """Yield every column of a chunk: arrays of numbers, or Words."""
     yield chunk.index
     for a, axis in enumerate(plan.space.axes):
         level = chunk.levels[:, a]
         for position, column in enumerate(axis.columns):
             if column is None:
-                words = axis.cells(position)
-                yield [words[at] for at in level.tolist()]
+                yield Words(axis.cells(position), level)
             else:
                 yield column[level]
     yield chunk.feasible.astype(np.int64)
@@ -64,13 +73,16 @@ def _columns(plan: Plan, chunk: Chunk, pareto: npt.NDArray[np.bool_]) -> Iterato
     integers, floats = iter(chunk.integers), iter(chunk.floats)
     for figure in plan.figures:
         numbers = next(integers) if figure.whole else next(floats)
-        yield bound_words(numbers) if figure.words else numbers
+        if figure.words:
+            yield Words([*BOUNDS, ""], np.where(numbers < 0, len(BOUNDS), numbers))
+        else:
+            yield numbers
 
 
 def _texts(column: Any) -> list[str]:
-    if isinstance(column, list):
-        quoted = {word: _quoted(word) for word in set(column)}
-        return [quoted[word] for word in column]
+    if isinstance(column, Words):
+        quoted = [_quoted(word) for word in column.words]
+        return [quoted[place] for place in column.places.tolist()]
     if column.dtype.kind == "i":
         return [str(number) for number in column.tolist()]
     texts = [repr(number) for number in column.tolist()]
@@ -110,33 +122,45 @@ def write_parquet(
 ) -> None:
     """Write the table as a Parquet dataset, a file for each million of points."""
     pyarrow = load_pyarrow()
-    with whole_folder(to / PARQUET, allowed=GO_ON) as folder:
+    with whole_folder(to / PARQUET, allowed=GO_ON) as folder, ExitStack() as stack:
         writer: Any = None
         part = -1
         for chunk, pareto in chunks:
             content = _arrow(pyarrow, plan, chunk, pareto)
-            for number, rows in _parts(chunk.index):
+            for number, first, last in _parts(chunk.index):
                 if number != part:
-                    if writer is not None:
-                        writer.close()
-                    name = folder / f"part-{number:06d}.parquet"
-                    writer, part = pyarrow.parquet.ParquetWriter(name, content.schema), number
-                writer.write_table(content.take(pyarrow.array(rows)))
-        if writer is not None:
-            writer.close()
+                    stack.close()
+                    part = number
+                    file = _writer(pyarrow, plan, content, folder / f"part-{part:06d}.parquet")
+                    writer = stack.enter_context(file)
+                writer.write_table(content.slice(first, last - first))
+        if writer is None:  # no design can run, yet a table has columns
+            stack.enter_context(_writer(pyarrow, plan, content, folder / "part-000000.parquet"))
 
 
-def _parts(index: npt.NDArray[np.int64]) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
-    numbers = index // PART_POINTS
-    for number in np.unique(numbers).tolist():
-        yield number, np.flatnonzero(numbers == number)
+def _writer(pyarrow: Any, plan: Plan, content: Any, name: Path) -> Any:
+    """Return the writer of a file; columns of few values are kept as places in a list of them.
+
+    Looking for repetitions in all the others would take most of the time of writing.
+    """
+    few = [path for axis in plan.space.axes for path in axis.paths]
+    few += ["feasible", "pareto", *(figure.name for figure in plan.figures if figure.words)]
+    return pyarrow.parquet.ParquetWriter(name, content.schema, use_dictionary=few)
+
+
+def _parts(index: npt.NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
+    """Yield the number of each file that a chunk has rows in, and which rows, first to last."""
+    numbers, first = np.unique(index // PART_POINTS, return_index=True)
+    ends = [*first.tolist(), len(index)]
+    yield from zip(numbers.tolist(), ends, ends[1:], strict=False)
 
 
 def _arrow(pyarrow: Any, plan: Plan, chunk: Chunk, pareto: npt.NDArray[np.bool_]) -> Any:
     arrays = []
     for column in _columns(plan, chunk, pareto):
-        if isinstance(column, list):
-            arrays.append(pyarrow.array([word or None for word in column], pyarrow.string()))
+        if isinstance(column, Words):
+            words = pyarrow.array([word or None for word in column.words], pyarrow.string())
+            arrays.append(words.take(pyarrow.array(column.places)))
         else:
             arrays.append(pyarrow.array(column, from_pandas=True))
     return pyarrow.table(arrays, names=list(table_columns(plan)))

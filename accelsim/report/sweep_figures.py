@@ -240,10 +240,9 @@ def _name_levels(axes: Axes, across: list[str], down: list[str]) -> None:
 def energy_figure(rows: SweepRows) -> Picture:
     """Stack the energy of designs along the front by component."""
     chosen = np.unique(np.linspace(0, len(rows.front) - 1, BARS).round().astype(np.int64))
-    members = rows.front[chosen]
-    if rows.knee is not None and rows.knee not in members:
-        members = rows.front[np.union1d(chosen, np.flatnonzero(rows.front == rows.knee))]
-    energy = rows.energy[members]
+    if rows.knee is not None:
+        chosen = np.union1d(chosen, np.flatnonzero(rows.front == rows.knee))
+    members, energy = rows.front[chosen], rows.energy[chosen]
     totals = energy.sum(axis=1)
     step, prefix = scale(totals)
     figure, grid = blank(DOUBLE_COLUMN, 1.3 + 0.24 * len(members))

@@ -58,6 +58,7 @@ def sweep_page(rows: SweepRows, pictures: Iterable[Context], place: str) -> str:
         "front": _front(rows),
         "listed": LISTED,
         "shown": len(shown),
+        "made_of": len(rows),
         "place": place,
         # "</" would end the script element that holds it.
         "points": Markup(json.dumps(_points(rows, shown, place)).replace("</", "<\\/")),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,23 +20,30 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 
+# Designs that figures are made from, evenly by row; the front is always among them. Beyond this the
+# memory of a report would grow with the sweep.
+MOST_ROWS = 500_000
+BATCH = 65_536
+
+
 @dataclass(frozen=True)
 class SweepRows:
-    """The N designs of a sweep that meet all constraints, by index.
+    """Up to N of the designs of a sweep that meet all constraints, by index.
 
     Attributes:
         result: What the sweep found.
         index: Numbers of the designs, int64 [N].
-        levels: Level of every axis, int64 [N, axes].
+        levels: Level of every axis, int32 [N, axes].
         objectives: Column of every objective, float64 [N, objectives]; NaN where it has no value.
-        energy: Joules of the first workload by component, both phases, float64 [N, components].
+        energy: Joules of the first workload by component, both phases, of the designs on the
+            front, float64 [front, components].
         front: Rows that are on the Pareto front, in its order, int64 [front].
         knee: Row of the knee, None without a front.
     """
 
     result: SweepResult
     index: Integers
-    levels: Integers
+    levels: npt.NDArray[np.int32]
     objectives: Floats
     energy: Floats
     front: Integers
@@ -67,35 +74,56 @@ def read_rows(result: SweepResult, folder: Path) -> SweepRows:
     objectives = [name for name, _ in result.objectives]
     wanted = ["index", "feasible", *paths, *objectives, *(n for pair in energies for n in pair)]
     file = folder / result.table
+    front = np.array([row.index for row in result.front], dtype=np.int64)
+    step, seen, kept = max(1, -(-result.feasible // MOST_ROWS)), 0, []
     try:
-        table = _table(file, list(dict.fromkeys(wanted)), paths)
-        table = table[table["feasible"] == 1].reset_index(drop=True)
-        levels = [_levels(axis, table) for axis in result.axes]
-        front = pd.Index(table["index"]).get_indexer(pd.Index([row.index for row in result.front]))
+        for table in _tables(file, list(dict.fromkeys(wanted)), paths):
+            table = table[table["feasible"] == 1]
+            even = (seen + np.arange(len(table))) % step == 0
+            seen += len(table)
+            table = table[even | np.isin(table["index"], front)]
+            levels = np.stack([_levels(axis, table) for axis in result.axes], axis=1)
+            energy = np.stack([table[pair].sum(axis=1) for pair in energies], axis=1)
+            on = np.isin(table["index"], front)
+            kept.append(
+                (table["index"].to_numpy(), levels, table[objectives].to_numpy(), energy[on])
+            )
     except (OSError, ValueError, KeyError) as cause:
         raise UserError("is no table of this sweep", file=file) from cause
-    if (front < 0).any() or any((level < 0).any() for level in levels):
+    index, levels, values, energy = (np.concatenate(part) for part in zip(*kept, strict=True))
+    rows = pd.Index(index).get_indexer(pd.Index(front))
+    if (rows < 0).any() or (levels < 0).any():
         raise UserError("is no table of this sweep", file=file)
-    places = {row.index: int(place) for row, place in zip(result.front, front, strict=True)}
+    by_index = np.argsort(np.argsort(front))  # energy was read by index
     return SweepRows(
         result,
-        table["index"].to_numpy(np.int64),
-        np.stack(levels, axis=1),
-        table[objectives].to_numpy(np.float64),
-        np.stack([table[pair].sum(axis=1).to_numpy(np.float64) for pair in energies], axis=1),
-        front.astype(np.int64),
-        None if result.knee is None else places[result.knee],
+        index.astype(np.int64),
+        levels,
+        values,
+        energy[by_index].astype(np.float64),
+        rows.astype(np.int64),
+        None if result.knee is None else int(rows[front.tolist().index(result.knee)]),
     )
 
 
-def _table(file: Path, columns: list[str], paths: Iterable[str]) -> pd.DataFrame:
+def _tables(file: Path, columns: list[str], paths: Iterable[str]) -> Iterator[pd.DataFrame]:
+    """Yield columns of the table a part at a time; at least one part, which may be empty."""
     if file.suffix == ".csv":
         # Axes are compared as text, so that "true", "os" and 0.5 are all what was written.
-        return pd.read_csv(file, usecols=columns, dtype=dict.fromkeys(paths, str))
-    return pd.read_parquet(file, columns=columns)
+        types = dict.fromkeys(paths, str)
+        with pd.read_csv(file, usecols=columns, dtype=types, chunksize=BATCH) as parts:
+            yield from parts
+        return
+    from pyarrow.parquet import ParquetFile
+
+    for path in sorted(file.glob("*.parquet")):
+        with ParquetFile(path) as part:
+            yield part.schema_arrow.empty_table().to_pandas()[columns]
+            for rows in part.iter_batches(BATCH, columns=columns):
+                yield rows.to_pandas()
 
 
-def _levels(axis: SweepAxis, table: pd.DataFrame) -> Integers:
+def _levels(axis: SweepAxis, table: pd.DataFrame) -> npt.NDArray[np.int32]:
     """Return the level of every design on an axis, -1 where it is on none."""
     keys = [
         _keys(table[path], number) for path, number in zip(axis.paths, axis.numeric, strict=True)
@@ -108,7 +136,7 @@ def _levels(axis: SweepAxis, table: pd.DataFrame) -> Integers:
         )
     codes, found = pd.factorize(pd.MultiIndex.from_arrays(keys) if len(keys) > 1 else keys[0])
     levels = [known.get(key if isinstance(key, tuple) else (key,), -1) for key in found]
-    return np.array(levels, dtype=np.int64)[codes]
+    return np.array(levels, dtype=np.int32)[codes]
 
 
 def _keys(column: pd.Series[Any], numeric: bool) -> Any:
@@ -191,7 +219,7 @@ def explained(rows: SweepRows) -> Floats:
     return shares
 
 
-def _between(levels: Integers, values: Floats) -> float:
+def _between(levels: npt.NDArray[np.int32], values: Floats) -> float:
     """Return the variance of the means of ``values`` over ``levels``, weighted by their counts."""
     counts = np.bincount(levels)
     means = np.bincount(levels, weights=values)[counts > 0] / counts[counts > 0]
