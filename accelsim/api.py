@@ -332,6 +332,32 @@ def rtl_simulate(
     }
 
 
+def rtl_synthesise(
+    pes: Sequence[str] = (),
+    *,
+    liberty: Sequence[Path],
+    clock_mhz: float | None = None,
+    node_nm: int | None = None,
+    excluded: Sequence[str] = (),
+    name: str | None = None,
+    out: Path = Path("reports/synthesis"),
+    seed: int = 0,
+    progress: Progress = _silent,
+) -> dict[str, Any]:
+    """Synthesise PEs and primitives with a cell library into prices; see `rtl.synthesise`.
+
+    Operand streams are drawn, and cut out of what the linears of the shipped network multiply.
+
+    Raises:
+        UserError: A bad library, an unknown PE, missing tools.
+    """
+    from accelsim.rtl.synthesise import Order, synthesise
+
+    order = Order(liberty, pes, out, clock_mhz, node_nm, excluded, name, seed)
+    source = open_source(Request(decode=0, seed=seed))
+    return synthesise(order, lambda: source.operands(progress), source.name, progress)
+
+
 def write_numbers(outcome: Outcome, folder: Path) -> None:
     """Write the numbers of an outcome; figures and page come with ``write_report``."""
     from accelsim.report import write

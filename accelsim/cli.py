@@ -262,7 +262,7 @@ def inspect(path: str, as_json: bool, out: Path | None, **options: Any) -> None:
 
 @main.group()
 def rtl() -> None:
-    """Simulate the hardware itself, in SystemVerilog."""
+    """Simulate the hardware itself, in SystemVerilog, and synthesise it into prices."""
 
 
 @rtl.command("simulate")
@@ -285,6 +285,43 @@ def rtl_simulate(design: str, shape: tuple[int, ...], as_json: bool, **options: 
     _print(result, as_json, "rtl_table")
     if not result["equal"]:
         sys.exit(DIFFERENT)
+
+
+@rtl.command("synthesise")
+@click.argument("pes", nargs=-1, metavar="[PE]...")
+@click.option(
+    "--liberty",
+    multiple=True,
+    required=True,
+    type=click.Path(path_type=Path),
+    help="A Liberty file, plain or xz; once for each file of the library.",
+)
+@click.option("--clock-mhz", type=float, help="Clock target.  [default: fits a known library]")
+@click.option("--node-nm", type=int, help="Node of a library that is not known.")
+@click.option(
+    "--dont-use", "excluded", multiple=True, metavar="PATTERN", help="Cells to leave out."
+)
+@click.option("--name", help="Of the technology that is written.  [default: the library's]")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("reports/synthesis"),
+    show_default=True,
+    metavar="DIR",
+    help="Where to write.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of drawn operands.")
+@click.option("--json", "as_json", is_flag=True)
+def rtl_synthesise(pes: tuple[str, ...], as_json: bool, **options: Any) -> None:
+    """Synthesise PEs with a cell library, measure their energy, write a technology.
+
+    Without names: all PEs, and the primitives that other prices are made of (PE `primitives`).
+    """
+    from accelsim import api
+
+    with _progress(as_json) as tell:
+        result = api.rtl_synthesise(pes, progress=tell, **options)
+    _print(result, as_json, "synthesis_table")
 
 
 @main.command("list")

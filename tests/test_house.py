@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "engine": {"trace", "hardware", "result", "kernels", "formats", "errors", "config"},
     "explore": {"engine", "hardware", "trace", "result", "files", "kernels", "errors", "config"},
     "report": {"files", "result", "errors"},
-    "rtl": {"hardware", "engine", "formats", "files", "errors", "config", "locate"},
+    "rtl": {"hardware", "engine", "formats", "files", "errors", "config", "kernels", "locate"},
     "progress": {"kernels"},
     "cli": {"__init__", "api", "catalogue", "inference", "sweeps", "errors", "progress", "report"},
 }

@@ -96,6 +96,24 @@ def rtl_table(result: Mapping[str, Any]) -> RenderableType:
     return spaced([table, verdict])
 
 
+def synthesis_table(result: Mapping[str, Any]) -> RenderableType:
+    """Return what synthesis found, as ``rtl synthesise --json`` holds it: a row per module."""
+    columns = ("module", "latency", "um2", "ps", "ternary, pJ", "dense, pJ", "fit error, mean")
+    table = titled_table(f"{result['library']} at {result['clock_mhz']:g} MHz", columns)
+    for row in result["rows"]:
+        ranges = [
+            f"{row[f'{kind}_low_pj']:.3g} to {row[f'{kind}_high_pj']:.3g}"
+            if f"{kind}_low_pj" in row
+            else "-"
+            for kind in ("ternary", "dense")
+        ]
+        errors = [row[key] for key in row if key.endswith("fit_mean_error")]
+        fit = f"{max(errors):.1%}" if errors else "-"
+        size = (f"{row['area_um2']:.4g}", f"{row['critical_ps']:.4g}")
+        add_row(table, (row["name"], str(row["latency"]), *size, *ranges, fit))
+    return spaced([table, "written: " + ", ".join(result["files"])])
+
+
 def infer_table(result: Mapping[str, Any]) -> RenderableType:
     """Return what the functional model said: the new text or tokens, and the quality."""
     emulation = result.get("emulation", {})

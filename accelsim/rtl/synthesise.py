@@ -1,0 +1,133 @@
+"""Libraries in, technologies out: the run behind ``accelsim rtl synthesise``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from accelsim.errors import UserError
+from accelsim.rtl.characterise import Progress
+from accelsim.rtl.liberty import Library, read_library
+from accelsim.rtl.pe_measure import Operands, measure
+from accelsim.rtl.pe_subjects import SUBJECTS, lookup_subject
+from accelsim.rtl.price_tables import Findings, rows, write_findings
+from accelsim.rtl.primitives import measure_primitive, measure_register, primitives
+from accelsim.rtl.synthesis import Mapper
+
+PRIMITIVES = "primitives"  # stands for all of them where PEs are named
+# Cells not meant for logic, too weak to drive any, or that this project does not simulate; and a
+# node and a clock that fits it. Libraries that nobody lists leave out nothing.
+KNOWN_LIBRARIES: dict[str, tuple[Sequence[str], int, float]] = {
+    r"^asap7": (
+        ("*x1p*", "*xp*", "SDF*", "*DLL*", "*DHL*", "DFF*Qx4*", "DFFASR*", "ICG*DC*"),
+        7,
+        1000.0,
+    ),
+    r"^sky130": (
+        ("*probe*", "*lpflow*", "*__edf*", "*__sdf*", "*__sedf*", "*__dl[xr]*", "*clkdly*"),
+        130,
+        200.0,
+    ),
+}
+DEFAULT_CLOCK_MHZ = 500.0
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be synthesised.
+
+    Attributes:
+        liberty: Files of the library.
+        names: PEs of ``SUBJECTS``, and ``primitives``; all if empty.
+        out: Folder for the files.
+        clock_mhz: Clock target; None takes one that fits a known library.
+        node_nm: Node; None takes that of a known library.
+        excluded: Patterns of cells to leave out of mapping, besides those of a known library.
+        name: Of the technology; None takes the library's.
+        seed: Of drawn streams.
+    """
+
+    liberty: Sequence[Path]
+    names: Sequence[str]
+    out: Path
+    clock_mhz: float | None = None
+    node_nm: int | None = None
+    excluded: Sequence[str] = ()
+    name: str | None = None
+    seed: int = 0
+
+
+def synthesise(
+    order: Order,
+    operands: Callable[[], Sequence[Operands]],
+    network: str,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Synthesise and measure PEs and primitives with one library; write what was found.
+
+    Args:
+        order: What is to be synthesised.
+        operands: What the linears of a network multiply; called where a PE is to be measured.
+        network: Its name.
+        progress: Told what is going on.
+
+    Returns:
+        Keys library, clock_mhz, rows (see `price_tables.rows`), files.
+
+    Raises:
+        UserError: A bad library, an unknown PE, missing tools.
+    """
+    wanted = list(order.names) or [PRIMITIVES, *SUBJECTS]
+    chosen = [lookup_subject(each) for each in wanted if each != PRIMITIVES]
+    progress("reading the library")
+    library = read_library(order.liberty)
+    known, node, clock = _target(library, order)
+    label = order.name or re.sub(r"\W+", "_", library.texts[0].name)
+    mapper = Mapper(library, [*known, *order.excluded])
+    try:
+        findings = Findings(
+            library.name, library.voltage_v, library.temperature_c, clock, mapper.version,
+            mapper.excluded, network if chosen else "",
+        )  # fmt: skip
+        if PRIMITIVES in wanted:
+            _measure_primitives(mapper, findings, order.seed, progress)
+        files = write_findings(findings, order.out, label, node)
+        streams = operands() if chosen else ()
+        for subject in chosen:
+            findings.pes.append(
+                measure(mapper, subject, 1e6 / clock, streams, order.seed, progress)
+            )
+            # A PE takes minutes: what is known by now survives an interruption.
+            files = write_findings(findings, order.out, label, node)
+    finally:
+        mapper.close()
+    return {
+        "library": library.name,
+        "clock_mhz": clock,
+        "rows": rows(findings),
+        "files": [str(file) for file in files],
+    }
+
+
+def _measure_primitives(mapper: Mapper, findings: Findings, seed: int, progress: Progress) -> None:
+    period = 1e6 / findings.clock_mhz
+    findings.register = measure_register(mapper, period, progress)
+    for primitive in primitives():
+        findings.primitives.append(measure_primitive(mapper, primitive, period, seed, progress))
+
+
+def _target(library: Library, order: Order) -> tuple[Sequence[str], int, float]:
+    """Return cells to leave out, node and clock, checked."""
+    name = library.texts[0].name
+    known = next((row for key, row in KNOWN_LIBRARIES.items() if re.search(key, name)), None)
+    excluded, known_node, known_clock = known or ((), None, DEFAULT_CLOCK_MHZ)
+    node = order.node_nm or known_node
+    if node is None:
+        raise UserError("is missing", key="--node-nm", allowed="the node of an unknown library")
+    clock = order.clock_mhz or known_clock
+    if not 1 <= clock <= 20_000:
+        raise UserError("out of range", key="--clock-mhz", value=clock, allowed="1 to 20000")
+    return excluded, node, clock

@@ -1,0 +1,337 @@
+"""Liberty, mapping, static timing and gate-level energy, against figures worked out by hand."""
+
+from __future__ import annotations
+
+import lzma
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from accelsim.errors import UserError
+from accelsim.hardware.technology import load_technology
+from accelsim.rtl.boolean import truth_table
+from accelsim.rtl.energy_fit import nonnegative
+from accelsim.rtl.gate_circuit import build
+from accelsim.rtl.gate_energy import Activity, simulate
+from accelsim.rtl.liberty import Library, read_library
+from accelsim.rtl.netlist import Netlist, read_netlist
+from accelsim.rtl.netlist_parts import ADDER, CONTROL, MULTIPLIER, OPERANDS, part_of
+from accelsim.rtl.static_timing import analyse
+
+HERE = Path(__file__).resolve().parent
+LIBERTY = HERE / "sv" / "made_up.lib"
+# The flop in front of inputs and behind outputs has a data pin of 1 fF, and the supply is 2 V.
+
+
+@pytest.fixture(scope="module")
+def library() -> Library:
+    return read_library([LIBERTY])
+
+
+def _cell(kind: str, **pins: int | str) -> dict[str, object]:
+    return {"type": kind, "connections": {pin: [bit] for pin, bit in pins.items()}}
+
+
+def _module(
+    cells: dict[str, dict[str, object]], inputs: dict[str, int], outputs: dict[str, int]
+) -> dict[str, object]:
+    ports = {
+        name: {"direction": way, "bits": [bit]}
+        for way, listed in (("input", inputs), ("output", outputs))
+        for name, bit in listed.items()
+    }
+    return {"cells": cells, "ports": ports, "netnames": {}}
+
+
+@pytest.fixture(scope="module")
+def two_gates(library: Library) -> Netlist:
+    """y = a and b, by a nand and an inverter."""
+    cells = {"n": _cell("NAND2", A=2, B=3, Y=4), "i": _cell("INV", A=4, Y=5)}
+    return read_netlist("pair", _module(cells, {"a": 2, "b": 3}, {"y": 5}), library)
+
+
+def _run(
+    netlist: Netlist, library: Library, stimulus: dict[str, list[int]], timed: bool
+) -> Activity:
+    driver = library.plain_flop()
+    circuit = build(netlist, analyse(netlist, driver), driver, library.voltage_v)
+    return simulate(circuit, {k: np.array(v) for k, v in stimulus.items()}, timed=timed)
+
+
+def test_units_come_from_the_file(library: Library) -> None:
+    nand = library.cell("NAND2")
+    assert nand.pins["A"].capacitance_ff == pytest.approx(3)
+    assert nand.leakage_nw == pytest.approx(5)
+    arc = nand.pins["Y"].arcs[0]
+    assert arc.rise is not None
+    assert arc.rise.at(0, 0) == pytest.approx(30)  # ps
+    power = nand.pins["Y"].power[0]
+    assert power.fall is not None
+    assert power.fall.at(0, 0) == pytest.approx(2)  # 0.002 pF V^2 = 2 fJ
+
+
+def test_a_table_is_a_plane_between_its_entries_and_beyond(library: Library) -> None:
+    table = library.cell("INV").pins["Y"].arcs[0].rise
+    assert table is not None
+    assert table.at(500, 50) == pytest.approx(60)
+    assert table.at(0, 200) == pytest.approx(210)
+
+
+def test_an_area_without_semicolon_is_read(library: Library) -> None:
+    assert library.cell("INV").area_um2 == 1
+
+
+def test_the_smallest_plain_flop_is_found(library: Library) -> None:
+    assert library.plain_flop().name == "DFF"
+
+
+def test_an_xz_file_reads_like_a_plain_one(tmp_path: Path, library: Library) -> None:
+    packed = tmp_path / "cells.lib.xz"
+    packed.write_bytes(lzma.compress(LIBERTY.read_bytes()))
+    assert repr(read_library([packed]).cell("NAND2")) == repr(library.cell("NAND2"))
+
+
+def test_a_clock_period_is_the_sum_of_flop_gates_and_setup(
+    two_gates: Netlist, library: Library
+) -> None:
+    # Flop 60 rise and 70 fall + 1 ps per fF of 3 fF; nand 40 or 30, 2 fF; inverter 10 or 20, 1 fF;
+    # setup 25. Rise: 63 + 42 + 11 + 25; fall: 73 + 32 + 21 + 25.
+    timing = analyse(two_gates, library.plain_flop())
+    assert timing.critical_ps == pytest.approx(151)
+    assert timing.path == ("n", "i")
+
+
+@pytest.mark.parametrize("timed", [False, True])
+def test_energy_of_two_gates_is_what_the_tables_say(
+    two_gates: Netlist, library: Library, timed: bool
+) -> None:
+    stimulus = {"a": [0, 1, 1, 1, 0], "b": [0, 0, 1, 0, 0]}
+    run = _run(two_gates, library, stimulus, timed)
+    # fJ; V^2 / 2 = 2, the nand drives 2 fF and the inverter 1 fF.
+    nand_fall, nand_rise = 2 + 2 * 2, 1 + 2 * 2
+    inverter_rise, inverter_fall = 0.5 + 2 * 1, 0.7 + 2 * 1
+    a_alone = 0.2  # a changes while b is 0: the output does not
+    expected = [0, a_alone, nand_fall + inverter_rise, nand_rise + inverter_fall, a_alone]
+    assert run.cycle_pj == pytest.approx(np.array(expected) * 1e-3)
+    assert run.outputs["y"].tolist() == [0, 0, 1, 0, 0]
+
+
+def test_a_flop_costs_its_clock_pin_in_every_cycle(library: Library) -> None:
+    module = _module({"f": _cell("DFF", CK=2, D=3, Q=4)}, {"clk": 2, "d": 3}, {"q": 4})
+    netlist = read_netlist("one", module, library)
+    run = _run(netlist, library, {"d": [0, 0, 1, 1, 1]}, False)
+    clock = 2 * (0.3 + 2 * 1)  # both edges: inside, and V^2 / 2 of 1 fF
+    data, out = 0.4, 0.6 + 2 * 1
+    expected = [0, clock, clock + data, clock + out, clock]
+    assert run.cycle_pj == pytest.approx(np.array(expected) * 1e-3)
+    assert run.outputs["q"].tolist() == [0, 0, 0, 1, 1]
+
+
+def test_a_gated_clock_stops_the_flop_and_its_clock_pin(library: Library) -> None:
+    cells = {
+        "g": _cell("CKGATE", CK=2, EN=5, GCK=6),
+        "f": _cell("DFF", CK=6, D=3, Q=4),
+    }
+    module = _module(cells, {"clk": 2, "d": 3, "en": 5}, {"q": 4})
+    netlist = read_netlist("gated", module, library)
+    run = _run(netlist, library, {"d": [1, 1, 1, 1, 1], "en": [0, 0, 1, 0, 0]}, False)
+    idle = 2 * 2 * 2  # the gate's own clock pin of 2 fF
+    clocked = idle + 2 * 0.8 + 2 * (0.3 + 2 * 1)
+    expected = [0, idle, idle, clocked + 0.6 + 2 * 1, idle]
+    assert run.cycle_pj == pytest.approx(np.array(expected) * 1e-3)
+    assert run.outputs["q"].tolist() == [0, 0, 0, 1, 1]
+
+
+def test_a_glitch_is_seen_with_delays_only(library: Library) -> None:
+    # y = not (a and not not a'): the inverted a comes late.
+    chain = {f"i{n}": _cell("INV", A=2 if n == 0 else 9 + n, Y=10 + n) for n in range(5)}
+    cells = {**chain, "n": _cell("NAND2", A=2, B=14, Y=3)}
+    netlist = read_netlist("glitch", _module(cells, {"a": 2}, {"y": 3}), library)
+    runs = [_run(netlist, library, {"a": [0, 1, 0, 1, 0]}, timed) for timed in (False, True)]
+    assert [run.outputs["y"].tolist() for run in runs] == [[1] * 5] * 2
+    assert runs[0].toggles[netlist.outputs["y"][0]] == 0
+    assert runs[1].toggles[netlist.outputs["y"][0]] == 4  # down and up at each rise of a
+    assert runs[1].mean_pj > runs[0].mean_pj
+
+
+def test_a_pulse_shorter_than_the_gate_does_not_pass(library: Library) -> None:
+    # One inverter is faster than the nand's own fall: the pulse is swallowed.
+    cells = {"i": _cell("INV", A=2, Y=10), "n": _cell("NAND2", A=2, B=10, Y=3)}
+    netlist = read_netlist("pulse", _module(cells, {"a": 2}, {"y": 3}), library)
+    run = _run(netlist, library, {"a": [0, 1, 0, 1, 0]}, True)
+    assert run.toggles[netlist.outputs["y"][0]] == 0
+
+
+def test_unknown_cells_are_refused_in_one_line(library: Library) -> None:
+    module = _module({"x": _cell("MUX9", A=2, Y=3)}, {"a": 2}, {"y": 3})
+    with pytest.raises(UserError, match=r"unknown cell type \(MUX9\).*a cell of made_up"):
+        read_netlist("broken", module, library)
+
+
+def test_a_loop_of_gates_is_refused(library: Library) -> None:
+    module = _module({"i": _cell("INV", A=2, Y=3), "j": _cell("INV", A=3, Y=2)}, {}, {"y": 3})
+    with pytest.raises(UserError, match="loop of gates"):
+        read_netlist("ring", module, library)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text.replace("internal_power", "inner_power"), "no tables of internal power"),
+        (lambda text: text[: len(text) // 2], "damaged or ends early"),
+        (lambda text: "module nothing;", "is no Liberty file"),
+        (lambda text: text.replace("nom_voltage : 2.0;", ""), "nom_voltage"),
+    ],
+)
+def test_a_bad_library_is_refused_in_one_line(tmp_path: Path, change: object, message: str) -> None:
+    path = tmp_path / "bad.lib"
+    path.write_text(change(LIBERTY.read_text()))  # type: ignore[operator]
+    with pytest.raises(UserError, match=message) as caught:
+        read_library([path])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_malformed_cell_is_refused_when_it_is_used(tmp_path: Path) -> None:
+    path = tmp_path / "bad.lib"
+    path.write_text(LIBERTY.read_text().replace('"0.010, 0.110"', '"0.010, nothing"'))
+    with pytest.raises(UserError, match="INV: is a malformed cell"):
+        read_library([path]).cell("INV")
+
+
+@given(st.integers(0, 7))
+def test_functions_follow_the_precedence_of_liberty(state: int) -> None:
+    a, b, c = (bool(state >> bit & 1) for bit in range(3))
+    names = ["a", "b", "c"]
+    assert truth_table("a + b c", names)[state] == (a or (b and c))
+    assert truth_table("!a ^ b & c", names)[state] == (((not a) != b) and c)
+    assert truth_table("(a | b)' * 1", names)[state] == (not (a or b))
+
+
+@given(st.lists(st.floats(0, 9), min_size=3, max_size=3), st.integers(0, 1000))
+def test_least_squares_find_nonnegative_coefficients_again(x: list[float], seed: int) -> None:
+    matrix = np.random.default_rng(seed).random((12, 3))
+    assert nonnegative(matrix, matrix @ np.array(x)) == pytest.approx(x, abs=1e-6)
+
+
+def test_least_squares_stay_at_zero_where_less_would_fit_better() -> None:
+    matrix = np.array([[1.0, 0.0], [0.0, 1.0]])
+    assert nonnegative(matrix, np.array([-2.0, 3.0])).tolist() == [0.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("name", "is_flop", "part"),
+    [
+        (r"$flatten\u_mac.\integers.unit.\multiplier.$abc$7$blif$8", False, MULTIPLIER),
+        (r"$flatten\u_mac.\integers.unit.\adder.chain.$abc$7$blif$8", False, ADDER),
+        ("a[3]$_DFF_P_", True, OPERANDS),
+        ("a_valid$_SDFF_PP0_", True, CONTROL),
+        ("$abc$1$blif$2", False, CONTROL),
+    ],
+)
+def test_parts_are_told_by_the_names_of_the_source(name: str, is_flop: bool, part: str) -> None:
+    assert part_of(name, is_flop) == part
+
+
+class TestWithYosys:
+    """What needs Yosys: whole modules, mapped to the made-up library."""
+
+    @pytest.fixture(scope="class")
+    def mapper(self, library: Library) -> Iterator[object]:
+        pytest.importorskip("pyosys", reason="pyosys is not installed: pip install 'accelsim[rtl]'")
+        from accelsim.rtl.synthesis import Mapper
+
+        mapper = Mapper(library, [])
+        yield mapper
+        mapper.close()
+
+    @pytest.mark.parametrize("top", ["add_pe", "mac_pe"])
+    @pytest.mark.parametrize("choice", [{}, {"gated": True}, {"flat": False}, {"carry": "ripple"}])
+    def test_a_netlist_accumulates_like_exact_integers(
+        self, mapper: object, library: Library, top: str, choice: dict[str, object]
+    ) -> None:
+        from accelsim.rtl.synthesis import Mapper, Setting
+
+        assert isinstance(mapper, Mapper)
+        setting = Setting(1000, **choice)  # type: ignore[arg-type]
+        module = mapper.synthesise(top, [HERE / "sv" / f"{top}.sv"], {"ACC": 20}, setting)
+        netlist = read_netlist(top, module, library)
+        assert bool(netlist.clock_gates) == bool(choice.get("gated"))
+        rng = np.random.default_rng(5)
+        cycles = 300
+        a = rng.integers(-127, 128, cycles)
+        w = rng.integers(-1, 2, cycles) if top == "add_pe" else rng.integers(-127, 128, cycles)
+        valid, clear = rng.random(cycles) < 0.7, np.arange(cycles) % 50 == 1
+        valid[:1], valid[1] = False, True
+        stimulus = {
+            "rst": np.arange(cycles) < 1, "valid": valid, "clear": clear, "a": a,
+            "w": w & 3 if top == "add_pe" else w,
+        }  # fmt: skip
+        driver = library.plain_flop()
+        circuit = build(netlist, analyse(netlist, driver), driver, library.voltage_v)
+        columns = {name: np.asarray(value).astype(np.int64) for name, value in stimulus.items()}
+        runs = [simulate(circuit, columns, timed=timed) for timed in (False, True)]
+        expected = _sums(a, w, valid, clear)
+        for run in runs:
+            assert (run.outputs["sum"][3:] == expected[3:]).all()
+        once, timed = (run.toggles.sum() for run in runs)
+        assert timed >= once
+        assert runs[1].mean_pj >= runs[0].mean_pj
+
+    def test_a_users_library_gives_the_users_technology(
+        self, mapper: object, tmp_path: Path
+    ) -> None:
+        from accelsim.rtl.synthesise import Order, synthesise
+
+        told: list[str] = []
+        order = Order([LIBERTY], ["ternary_add"], tmp_path, clock_mhz=100, node_nm=22, name="mine")
+        result = synthesise(order, list, "none", told.append)
+        row = result["rows"][0]
+        assert row["name"] == "ternary_add"
+        assert row["ternary_low_pj"] <= row["ternary_high_pj"]
+        assert told
+        technology = load_technology(tmp_path / "mine.yaml")
+        assert (technology.name, technology.node_nm, technology.voltage_v) == ("mine", 22, 2.0)
+        area = technology.price("pe.ternary_add.area")
+        assert (area.how, area.value) == ("synthesised", pytest.approx(row["area_um2"], rel=1e-3))
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"names": ["ternary_ad"]}, 'unknown PE.*did you mean "ternary_add"'),
+            ({"node_nm": None}, "--node-nm: is missing"),
+            ({"clock_mhz": 0.5}, "--clock-mhz: out of range"),
+        ],
+    )
+    def test_a_bad_order_is_refused_in_one_line(
+        self, tmp_path: Path, change: dict[str, object], message: str
+    ) -> None:
+        from accelsim.rtl.synthesise import Order, synthesise
+
+        fields = {"liberty": [LIBERTY], "names": ["ternary_add"], "out": tmp_path, "node_nm": 22}
+        order = Order(**(fields | change))  # type: ignore[arg-type]
+        with pytest.raises(UserError, match=message):
+            synthesise(order, list, "none", str)
+
+    def test_an_error_of_yosys_is_one_line(self, mapper: object, tmp_path: Path) -> None:
+        from accelsim.rtl.synthesis import Mapper, Setting
+
+        assert isinstance(mapper, Mapper)
+        source = tmp_path / "broken.sv"
+        source.write_text("module broken (input a; endmodule\n")
+        with pytest.raises(UserError, match="syntax error") as caught:
+            mapper.synthesise("broken", [source], {}, Setting(1000))
+        assert "\n" not in str(caught.value)
+
+
+def _sums(a: object, w: object, valid: object, clear: object) -> np.ndarray:
+    """Return the sum shown in each cycle, 20 bits, operands registered once."""
+    total, shown = 0, [0, 0]
+    for left, right, counts, restarts in zip(a, w, valid, clear, strict=True):  # type: ignore[call-overload]
+        if counts:
+            total = (0 if restarts else total) + int(left) * int(right)
+        shown.append(total)
+    return np.array(shown[: len(a)]) & 0xFFFFF  # type: ignore[arg-type]
