@@ -22,7 +22,6 @@ from accelsim.engine.columns import (
 )
 from accelsim.engine.dimensions import keeps_sums
 from accelsim.engine.transfers import (
-    HALF,
     activation_bits,
     ceil_div,
     is_packed,
@@ -33,6 +32,8 @@ from accelsim.hardware.design import Decoder, Gating, Organisation
 from accelsim.kernels import inlined_kernel, lean_kernel
 from accelsim.trace import Stationary
 
+TERNARY_BITS = 2  # weight_bits of a row whose second operand is ternary
+
 
 @lean_kernel
 def count_unit(op, unit, role, gemm, scale, counts):
@@ -41,30 +42,36 @@ def count_unit(op, unit, role, gemm, scale, counts):
     executed = gemm[G_EXECUTED] * scale
     unit_steps = gemm[G_UNIT_STEPS] * scale
     reductions = gemm[G_REDUCTIONS] * scale
-    if unit.multiplies == 1 or unit.organisation == Organisation.DOT:
-        ternary = op.weight_bits == 2
-        kind = UnitAction.PRODUCT_TERNARY if ternary else UnitAction.PRODUCT
-        counts[base + kind] += executed
+    count_steps(op, executed, base, counts)
+    counts[base + UnitAction.REDUCTION] += reductions
     if unit.organisation == Organisation.DOT:
         counts[base + UnitAction.TREE_ADD] += executed - unit_steps
-        count_adds(unit, unit_steps + reductions, base, counts)
+        counts[base + UnitAction.ADD] += unit_steps
         if unit.fused == 1:
             counts[base + UnitAction.NORMALISE] += unit_steps
-    elif unit.skips_zero == 0:
-        count_adds(unit, executed + reductions, base, counts)
+    elif unit.skips_zero == 1:
+        counts[base + UnitAction.ADD] += op.weight_nonzero * op.m
     else:
-        count_adds(unit, reductions, base, counts)
+        counts[base + UnitAction.ADD] += executed
     counts[base + UnitAction.PARTIAL_ADD] += gemm[G_PARTIAL] * scale
     if unit.casts == 1 and op.activation_bits == 8:
         counts[base + UnitAction.CAST] += gemm[G_ACTIVATION] * scale
 
 
 @inlined_kernel
-def count_adds(unit, adds, base, counts):
-    """Count additions to a running sum."""
-    counts[base + UnitAction.ADD] += adds
-    counts[base + UnitAction.ACCUMULATE] += adds
-    counts[base + UnitAction.ACCUMULATOR_TOGGLE] += adds * unit.product_bits // HALF
+def count_steps(op, executed, base, counts):
+    """Count operand pairs, those with a weight and those where both count.
+
+    Only ternary weights are looked at one by one: zeros among others are too few to matter.
+    """
+    if op.weight_bits == TERNARY_BITS:
+        counts[base + UnitAction.TERNARY_STEP] += executed
+        counts[base + UnitAction.TERNARY_WEIGHT_NONZERO] += op.weight_nonzero * op.m
+        counts[base + UnitAction.TERNARY_BOTH_NONZERO] += op.both_nonzero
+    else:
+        counts[base + UnitAction.DENSE_STEP] += executed
+        counts[base + UnitAction.DENSE_WEIGHT_NONZERO] += executed
+        counts[base + UnitAction.DENSE_BOTH_NONZERO] += op.both_nonzero
 
 
 @inlined_kernel
@@ -152,8 +159,13 @@ def count_toggles(op, unit, role, moves, counts):
         activation = op.activation_hamming_m
     elif unit.organisation == Organisation.SYSTOLIC_IS:
         weight = _weight_toggles_n(op, unit)
-    toggles = int(activation * moves[0]) + int(weight * moves[1])
-    counts[role * UNIT_ACTIONS + UnitAction.OPERAND_TOGGLE] += toggles
+    base = role * UNIT_ACTIONS
+    if op.weight_bits == TERNARY_BITS:
+        counts[base + UnitAction.TERNARY_ACTIVATION_TOGGLE] += int(activation * moves[0])
+        counts[base + UnitAction.TERNARY_WEIGHT_TOGGLE] += int(weight * moves[1])
+    else:
+        counts[base + UnitAction.DENSE_ACTIVATION_TOGGLE] += int(activation * moves[0])
+        counts[base + UnitAction.DENSE_WEIGHT_TOGGLE] += int(weight * moves[1])
 
 
 @inlined_kernel
