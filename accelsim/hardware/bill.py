@@ -125,7 +125,7 @@ def _event_lines(role: Role, unit: int, measured: Characterised) -> Iterator[Lin
     for kind in _kinds(role):
         for event, price in measured.events.get(kind, {}).items():
             for name, share in measured.energy_shares[kind].items():
-                if share > 0 and np.any(price.high):
+                if np.any(share) and np.any(price.high):
                     action = counter(role, event_action(kind, event))
                     step = _step(role, _STEPS[name])
                     yield Line(action, _component(role, unit, name), step, price, share)

@@ -26,6 +26,7 @@ from accelsim.hardware.registers import (
 from accelsim.hardware.technology import Technology
 
 Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
 
 # Where area and energy of a PE belong: components of a report.
 SHARES = ("array", "reduction", "accumulator", "operand_registers", "control")
@@ -37,14 +38,14 @@ class Characterised:
 
     Attributes:
         events: Price of each of ``EVENTS``, by the kinds of second operand that it takes.
-        energy_shares: Share of each of ``SHARES`` in them, by kind.
+        energy_shares: Share of each of ``SHARES`` in them, by kind, [G].
         area: Of one PE or unit by component, um2 [G], with the registers that the design has.
         control_bits: Register bits of valid bits and operations, all PEs together, [G].
         pipeline_bits: Further pipeline bits beyond those of docs/timing.md, likewise.
     """
 
     events: dict[str, dict[str, Price]]
-    energy_shares: dict[str, dict[str, float]]
+    energy_shares: dict[str, dict[str, Floats]]
     area: dict[str, Price]
     control_bits: Floats
     pipeline_bits: Floats
@@ -82,14 +83,15 @@ def find_characterised(
         UserError: The technology has some of the prices only.
     """
     name = f"pe.{characterised_name(pe, wiring)}"
-    if technology.find(f"{name}.shape.flops", unit["accumulator_bits"]) is None:
+    bits = unit["accumulator_bits"]
+    if technology.find(f"{name}.shape.flops", bits) is None:
         return None
     shape = _shape(technology, name, unit)
     kinds = EVENT_KINDS if pe.multiplies else EVENT_KINDS[:1]
     measured = _as_measured(wiring, unit, shape)
     return Characterised(
         {kind: _events(technology, f"{name}.{kind}", unit, shape) for kind in kinds},
-        {kind: _shares(technology, f"{name}.{kind}") for kind in kinds},
+        {kind: _shares(technology, f"{name}.{kind}", bits) for kind in kinds},
         _areas(technology, name, unit, shape, measured),
         measured["control"],
         measured["pipeline"],
@@ -142,8 +144,10 @@ def _evidence(price: Price, unit: npt.NDArray[np.void], shape: dict[str, Any]) -
     return replace(price, how=weakest((price.how, "extrapolated")), source=source)
 
 
-def _shares(technology: Technology, stem: str) -> dict[str, float]:
-    return {name: float(technology.price(f"{stem}.share.{name}").value) for name in SHARES}
+def _shares(technology: Technology, stem: str, bits: Integers) -> dict[str, Floats]:
+    """Return the share of each of ``SHARES``, [G]; written ones are rounded, these add up to 1."""
+    written = [np.asarray(technology.price(f"{stem}.share.{name}", bits).value) for name in SHARES]
+    return dict(zip(SHARES, written / sum(written), strict=True))
 
 
 def _as_measured(
@@ -181,7 +185,8 @@ def _areas(
 ) -> dict[str, Price]:
     """Return the area of one PE by component: its share, and registers more or fewer."""
     price = _evidence(technology.price(f"{name}.area", unit["accumulator_bits"]), unit, shape)
-    shares, register = _shares(technology, f"{name}.area"), technology.price("register.area")
+    shares = _shares(technology, f"{name}.area", unit["accumulator_bits"])
+    register = technology.price("register.area")
     pes, lanes = unit["rows"] * unit["cols"], unit["lanes"] / shape["lanes"]
     more = {
         "operand_registers": unit["operand_register_bits"] / pes - bits["own_operands"],
