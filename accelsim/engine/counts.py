@@ -30,9 +30,11 @@ from accelsim.engine.transfers import (
 from accelsim.hardware.actions import SHARED, UNIT_ACTIONS, SharedAction, UnitAction
 from accelsim.hardware.design import Decoder, Gating, Organisation
 from accelsim.kernels import inlined_kernel, lean_kernel
-from accelsim.trace import Stationary
+from accelsim.trace import Kind, Series, Stationary
 
 TERNARY_BITS = 2  # weight_bits of a row whose second operand is ternary
+# From an event with ternary second operands to the same one with others.
+DENSE_BLOCK = int(UnitAction.DENSE_STEP) - int(UnitAction.TERNARY_STEP)
 
 
 @lean_kernel
@@ -64,14 +66,13 @@ def count_steps(op, executed, base, counts):
 
     Only ternary weights are looked at one by one: zeros among others are too few to matter.
     """
-    if op.weight_bits == TERNARY_BITS:
-        counts[base + UnitAction.TERNARY_STEP] += executed
-        counts[base + UnitAction.TERNARY_WEIGHT_NONZERO] += op.weight_nonzero * op.m
-        counts[base + UnitAction.TERNARY_BOTH_NONZERO] += op.both_nonzero
-    else:
-        counts[base + UnitAction.DENSE_STEP] += executed
-        counts[base + UnitAction.DENSE_WEIGHT_NONZERO] += executed
-        counts[base + UnitAction.DENSE_BOTH_NONZERO] += op.both_nonzero
+    ternary = op.weight_bits == TERNARY_BITS
+    kind = 0 if ternary else DENSE_BLOCK
+    counts[base + kind + UnitAction.TERNARY_STEP] += executed
+    counts[base + kind + UnitAction.TERNARY_WEIGHT_NONZERO] += (
+        op.weight_nonzero * op.m if ternary else executed
+    )
+    counts[base + kind + UnitAction.TERNARY_BOTH_NONZERO] += op.both_nonzero
 
 
 @inlined_kernel
@@ -140,17 +141,19 @@ def count_clocks(unit, gemm, elapsed, idle_in_rows, scale, role, counts):
 
 
 @lean_kernel
-def count_toggles(op, unit, role, moves, counts):
-    """Count operand register bits that change, from the trace's transitions.
+def count_toggles(op, unit, role, executed, moves, counts):
+    """Count operand bits that change, in registers and at PEs, from the trace's transitions.
 
     The dataflow chooses the order: os and dot stream both operands along k; ws streams activations
     along m past weights loaded along k, is weights along n past activations loaded along k. Every
     register on an operand's way sees its transitions: they count as often as the mean word moves.
+    Every PE that works with a word sees them at its port.
 
     Args:
         op: The trace row.
         unit: The matrix unit.
         role: Whose counters.
+        executed: Operand pairs of one instance of each member.
         moves: float64 [2], register moves of the mean activation and the mean weight.
         counts: int64 [COUNTERS].
     """
@@ -160,12 +163,33 @@ def count_toggles(op, unit, role, moves, counts):
     elif unit.organisation == Organisation.SYSTOLIC_IS:
         weight = _weight_toggles_n(op, unit)
     base = role * UNIT_ACTIONS
-    if op.weight_bits == TERNARY_BITS:
-        counts[base + UnitAction.TERNARY_ACTIVATION_TOGGLE] += int(activation * moves[0])
-        counts[base + UnitAction.TERNARY_WEIGHT_TOGGLE] += int(weight * moves[1])
-    else:
-        counts[base + UnitAction.DENSE_ACTIVATION_TOGGLE] += int(activation * moves[0])
-        counts[base + UnitAction.DENSE_WEIGHT_TOGGLE] += int(weight * moves[1])
+    in_registers = int(activation * moves[0]) + int(weight * moves[1])
+    visits = _port_visits(op, unit, executed)
+    at_activations, at_weights = int(activation * visits[0]), int(weight * visits[1])
+    kind = DENSE_BLOCK if op.weight_bits != TERNARY_BITS else 0
+    counts[base + kind + UnitAction.TERNARY_ACTIVATION_TOGGLE] += at_activations
+    counts[base + kind + UnitAction.TERNARY_WEIGHT_TOGGLE] += at_weights
+    counts[base + UnitAction.OPERAND_TOGGLE] += in_registers
+    counts[base + UnitAction.SKEW_TOGGLE] += max(in_registers - at_activations - at_weights, 0)
+
+
+@inlined_kernel
+def _port_visits(op, unit, executed):
+    """Return how many PEs the mean activation and the mean weight work in; a held one in its own.
+
+    Masked probabilities are no operands, see ``matrix.py``.
+    """
+    activations, weights = float(op.n), float(op.m)
+    if op.series == Series.N:
+        activations += op.series_step * (op.series_count - 1) / 2
+    if op.causal == 1:
+        streamed = op.m * op.k if op.kind == Kind.ATTENTION_QK else executed // op.n
+        activations, weights = executed / streamed, executed / (op.k * op.n)
+    if unit.organisation == Organisation.SYSTOLIC_WS:
+        weights = 1.0
+    elif unit.organisation == Organisation.SYSTOLIC_IS:
+        activations = 1.0
+    return activations, weights
 
 
 @inlined_kernel

@@ -135,7 +135,7 @@ def matrix_on_array(op, unit, machine, role, kept, totals, lead, cycles, counts,
     count_dram(flow, scale, counts)
     counts[SHARED + SharedAction.INSTRUCTION] += gemm[G_FOLDS] * scale
     counts[SHARED + SharedAction.CONTROL_CYCLE] += gemm[G_TOTAL] * scale
-    count_toggles(op, unit, role, moves, counts)
+    count_toggles(op, unit, role, gemm[G_EXECUTED], moves, counts)
     return elapsed, left
 
 

@@ -137,13 +137,9 @@ def _counts(trace: Trace, designs: Designs, evaluation: Evaluation) -> dict[str,
         "activation_zero": int(op["activation_zero"]),
         "accumulator_writes": unit["add"] + unit["reduction"],
         "weights_decoded": unit["decode"],
-        "operand_bits_toggled": _toggles(unit),
+        "operand_bits_toggled": unit["operand_toggle"],
         "sram_activation_reads": int(gemm[G_ACTIVATION]),
         "sram_weight_reads": int(gemm[G_WEIGHT]),
         "sram_output_writes": int(gemm[G_RESULTS] + gemm[G_PARTIAL]),
         "sram_partial_sum_reads": int(gemm[G_PARTIAL]),
     }
-
-
-def _toggles(unit: dict[str, int]) -> int:
-    return sum(count for name, count in unit.items() if name.endswith("_toggle"))

@@ -24,8 +24,8 @@ class UnitAction(IntEnum):
     TERNARY_STEP = 0  # operand pairs taken, masked ones included; the weight is ternary
     TERNARY_WEIGHT_NONZERO = 1  # of these, those whose weight is not zero
     TERNARY_BOTH_NONZERO = 2  # of these, those whose operands both are not zero
-    TERNARY_ACTIVATION_TOGGLE = 3  # activation register bits that change; each moves one PE pitch
-    TERNARY_WEIGHT_TOGGLE = 4  # bits that change in registers of weights
+    TERNARY_ACTIVATION_TOGGLE = 3  # bits that change at the activation ports of PEs
+    TERNARY_WEIGHT_TOGGLE = 4  # bits that change at their weight ports
     DENSE_STEP = 5  # the same where the second operand is not ternary; any of it counts as not zero
     DENSE_WEIGHT_NONZERO = 6
     DENSE_BOTH_NONZERO = 7
@@ -43,6 +43,8 @@ class UnitAction(IntEnum):
     PARTIAL_ADD = 19  # partial sums added across k-folds, at accumulator width
     DRAIN = 20  # accumulator bits shifted through the drain chain
     VECTOR_MAC = 21  # multiply-add on the vector unit instead of an array
+    OPERAND_TOGGLE = 22  # operand register bits that change; each also moves one PE pitch of wire
+    SKEW_TOGGLE = 23  # those of them beyond the ports of PEs: in skew, chains and shadows
 
 
 class SharedAction(IntEnum):

@@ -101,7 +101,7 @@ def _unit_lines(family: Family, plan: Floorplan, technology: Technology) -> Iter
                 yield from _part_lines(role, unit, pe, wiring, bits, technology)
             else:
                 yield from _event_lines(role, unit, measured)
-                yield from _further_clock_lines(role, unit, columns, measured, technology)
+                yield from _further_register_lines(role, unit, columns, measured, technology)
             sums = [UnitAction.PARTIAL_ADD, *([UnitAction.REDUCTION] if measured else [])]
             yield from _sum_lines(role, unit, pe, bits, sums, technology)
             yield from _clock_lines(role, unit, technology)
@@ -173,15 +173,10 @@ def _part_lines(
     if pe.fused:
         price = technology.price(f"{stem}.normalise.energy")
         rows.append((UnitAction.NORMALISE, "accumulator", price, 1.0))
-    rows += [(action, "operand_registers", toggle, 1.0) for action in _toggles(role)]
+    rows.append((UnitAction.OPERAND_TOGGLE, "operand_registers", toggle, 1.0))
     for action, name, price, quantity in rows:
         component, step = _component(role, unit, name), _step(role, _STEPS[name])
         yield Line(counter(role, action), component, step, price, quantity)
-
-
-def _toggles(role: Role) -> list[UnitAction]:
-    events = ("activation_toggle", "weight_toggle")
-    return [event_action(kind, event) for kind in _kinds(role) for event in events]
 
 
 def _sum_lines(
@@ -214,14 +209,20 @@ _CLOCKS = (
 )
 
 
-def _further_clock_lines(
+def _further_register_lines(
     role: Role,
     unit: int,
     columns: npt.NDArray[np.void],
     measured: Characterised,
     technology: Technology,
 ) -> Iterator[Line]:
-    """Lines of flops that a measured PE has besides the counted ones, which clock like these."""
+    """Lines of flops that a measured PE has besides the counted ones, which clock like these.
+
+    Operand registers that stand between PEs toggle at the price of a register.
+    """
+    toggle, name = technology.price("register.toggle.energy"), "operand_registers"
+    component, step = _component(role, unit, name), _step(role, _STEPS[name])
+    yield Line(counter(role, UnitAction.SKEW_TOGGLE), component, step, toggle)
     clock, tree = (technology.price(f"{name}.energy") for name in ("register.clock", "clock.tree"))
     bits = columns["operand_register_bits"] + columns["sum_register_bits"]
     further = (("control", measured.control_bits), ("accumulator", measured.pipeline_bits))
@@ -242,9 +243,13 @@ def _wire_lines(
     owners = ARRAY_COMPONENTS if unit == ARRAY else MAC_COMPONENTS
     pes = family.units[:, unit]["rows"] * family.units[:, unit]["cols"]
     pitch_mm = np.sqrt(plan.placed_um2(owners) / np.maximum(pes, 1)) * 1e-3
-    wire = technology.price("wire.energy")
-    for action in _toggles(role):
-        yield Line(counter(role, action), "interconnect", MOVING, wire, pitch_mm * 1e-3)
+    yield Line(
+        counter(role, UnitAction.OPERAND_TOGGLE),
+        "interconnect",
+        MOVING,
+        technology.price("wire.energy"),
+        pitch_mm * 1e-3,
+    )
 
 
 def _vector_mac_lines(role: Role, technology: Technology) -> Iterator[Line]:
