@@ -319,7 +319,7 @@ def rtl_synthesise(pes: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """
     from accelsim import api
 
-    with _progress(as_json) as tell:
+    with Progress(as_json) as tell:
         result = api.rtl_synthesise(pes, progress=tell, **options)
     _print(result, as_json, "synthesis_table")
 
