@@ -30,7 +30,7 @@ from accelsim.hardware.registers import (
 from accelsim.hardware.technology import Technology, load_technology
 from accelsim.result import COMPONENTS
 from accelsim.rtl.operand_streams import counts_of, drawn_streams
-from accelsim.rtl.pe_subjects import SUBJECTS, patterns
+from accelsim.rtl.pe_subjects import LEAD_IN, SUBJECTS, fitted, patterns, stimulus_of
 from accelsim.rtl.price_shares import components, flops_by_part, share_prices
 from accelsim.rtl.price_widths import merged_widths
 
@@ -265,6 +265,27 @@ def test_a_clock_above_the_measured_delay_is_refused() -> None:
     rows = build_designs([design("clock_mhz=1000")])
     with pytest.raises(UserError, match=r"ternary_add does not reach this clock in sky130"):
         check_design(rows, 0, network_trace(), PRICES["sky130"], "a test")
+
+
+def test_a_held_pe_multiplies_by_the_weights_that_its_stream_counts() -> None:
+    """Ports through the registers of pe_held.sv: a shadow that loads, a weight that swaps."""
+    subject, rng = SUBJECTS["ternary_add_held"], np.random.default_rng(3)
+    stream = fitted(next(drawn_streams(rng, 128, True, 1)), subject, rng)
+    ports = stimulus_of(stream, subject, 1)
+    shadow = held = waiting = 0
+    seen = []
+    for cycle in range(len(ports["x_in"])):
+        swap, load = ports["swap_in"][cycle], ports["load"][cycle]
+        shadow, held = (
+            ports["h_in"][cycle] if load and (not waiting or swap) else shadow,
+            shadow if swap else held,
+        )
+        waiting = (waiting and not swap) or ports["load_last"][cycle]
+        seen.append(held)
+    wanted = patterns(stream.weights, subject.weight)
+    # The first tile finds an empty shadow; the last one's successor is the first.
+    assert np.array_equal(seen[LEAD_IN + stream.tile :], wanted[stream.tile :])
+    assert len(set(wanted.tolist())) == 3
 
 
 def test_widths_become_one_price_by_width(tmp_path: Path) -> None:

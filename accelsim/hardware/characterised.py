@@ -146,8 +146,8 @@ def _evidence(price: Price, unit: npt.NDArray[np.void], shape: dict[str, Any]) -
 
 def _shares(technology: Technology, stem: str, bits: Integers) -> dict[str, Floats]:
     """Return the share of each of ``SHARES``, [G]; written ones are rounded, these add up to 1."""
-    written = [np.asarray(technology.price(f"{stem}.share.{name}", bits).value) for name in SHARES]
-    return dict(zip(SHARES, written / sum(written), strict=True))
+    written = np.array([technology.price(f"{stem}.share.{name}", bits).value for name in SHARES])
+    return dict(zip(SHARES, written / written.sum(axis=0), strict=True))
 
 
 def _as_measured(
