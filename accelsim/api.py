@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from accelsim import locate
 from accelsim.config import DesignConfig, load_design_config, override, validate
 from accelsim.engine.compare import compare_results
 from accelsim.engine.feasible import check_design
+from accelsim.engine.mapping import FIXED, OBJECTIVES
 from accelsim.engine.simulate import simulate
-from accelsim.errors import UserError
+from accelsim.errors import UserError, did_you_mean
 from accelsim.explore.rows import is_row, read_row
 from accelsim.formats import lookup_packing
 from accelsim.hardware.columns import build_designs
@@ -88,6 +87,7 @@ def run(
     batch: int = 1,
     seed: int = 0,
     accounting: str = "full",
+    mapping: str | None = None,
     assignments: Iterable[str] = (),
     command: str | None = None,
     progress: Progress = _silent,
@@ -107,6 +107,8 @@ def run(
         batch: Sequences.
         seed: Of synthetic counts.
         accounting: ``full``, or ``paper`` for the published formula.
+        mapping: ``fixed``, or what a search of mappings minimises: ``latency``, ``energy`` or
+            ``edp``; by default that of the sweep for ``RESULT#ROW``, else fixed.
         assignments: Overrides of the design.
         command: What the user typed, for the manifest.
         progress: Told what is going on.
@@ -121,10 +123,11 @@ def run(
     request = Request(network, checkpoint, prompt, prefill, decode, batch, seed, text, token_ids)
     if is_row(design):
         request = _request_of_row(design, request)
+        mapping = mapping or str(read_row(design).workload["mapping"])
     source = open_source(request)
     if accounting == "paper":
         return paper_table(source.config, source.workload, loaded.config.name, loaded.technology)
-    return _results([loaded], source, command, progress)[0]
+    return _results([loaded], source, mapping, command, progress)[0]
 
 
 def _request_of_row(name: str, given: Request) -> Request:
@@ -139,6 +142,7 @@ def compare(
     *,
     iso: str | None = None,
     accounting: str = "full",
+    mapping: str | None = None,
     assignments: Iterable[str] = (),
     network: str | None = None,
     checkpoint: str | None = None,
@@ -173,7 +177,7 @@ def compare(
         Request(network, checkpoint, prompt, prefill, decode, batch, seed, token_ids=token_ids)
     )
     hybrids = [_hybrid(loaded[0], candidate) for candidate in loaded[1:]]
-    results = _results([*loaded, *hybrids], source, command, progress)
+    results = _results([*loaded, *hybrids], source, mapping, command, progress)
     names = [candidate.config.name for candidate in loaded[1:]]
     return compare_results(
         results[: len(loaded)], dict(zip(names, results[len(loaded) :], strict=True))
@@ -213,9 +217,14 @@ def _hybrid(baseline: LoadedDesign, candidate: LoadedDesign) -> LoadedDesign:
 
 
 def _results(
-    loaded: Sequence[LoadedDesign], source: Source, command: str | None, progress: Progress
+    loaded: Sequence[LoadedDesign],
+    source: Source,
+    mapping: str | None,
+    command: str | None,
+    progress: Progress,
 ) -> list[Result]:
     """Run every design on the form of the network it asks for; one engine call per form."""
+    mapping = _known_mapping(mapping or FIXED)
     traces: dict[str, Trace] = {}
     results: dict[int, Result] = {}
     forms = {source.form(design.config.network_form) for design in loaded}
@@ -232,7 +241,7 @@ def _results(
         manifest = build_manifest(source, [loaded[i].file for i in chosen], command)
         for i, result in zip(
             chosen,
-            simulate(traces[form], designs, technologies, source.notes(form), manifest),
+            simulate(traces[form], designs, technologies, source.notes(form), manifest, mapping),
             strict=True,
         ):
             results[i] = replace(
@@ -241,6 +250,18 @@ def _results(
                 paper=paper_quote(source.config, source.workload, loaded[i].technology),
             )
     return [results[i] for i in range(len(loaded))]
+
+
+def _known_mapping(name: str) -> str:
+    known = (FIXED, *OBJECTIVES)
+    if name not in known:
+        raise UserError(
+            "unknown mapping",
+            file="--mapping",
+            value=name,
+            allowed=did_you_mean(name, known),
+        )
+    return name
 
 
 def gemm(
@@ -275,87 +296,6 @@ def gemm(
     designs = build_designs([loaded.config], [loaded.file])
     check_design(designs, 0, trace, loaded.technology, loaded.file)
     return single_gemm(trace, designs, loaded.technology, timing)
-
-
-def rtl_simulate(
-    design: str,
-    shape: Sequence[int] = (),
-    *,
-    cases: int | None = None,
-    seed: int = 0,
-    assignments: Iterable[str] = (),
-    progress: Progress = _silent,
-) -> dict[str, Any]:
-    """Simulate the SystemVerilog of a design's array and compare it with the engine, plain JSON.
-
-    Operands are cut at random out of what the linears of the shipped network multiply, and for
-    floats its output layer, too.
-
-    Args:
-        design: A shipped design or a YAML file.
-        shape: m, k, n; if empty, GEMMs around the size of the array.
-        cases: How many; by default one of a given shape, else six.
-        seed: Of where operands are cut, and of what registers hold at the start.
-        assignments: Overrides of the design.
-        progress: Told what is going on.
-
-    Returns:
-        Keys design, array, network, seed, cases (see `rtl.cosimulate.compare`), and equal.
-
-    Raises:
-        UserError: A design whose array is not in SystemVerilog, sizes out of range, missing tools.
-    """
-    from accelsim.rtl import cosimulate
-
-    loaded = load_design(design, assignments)
-    array = cosimulate.array_of_design(build_designs([loaded.config], [loaded.file]), loaded.file)
-    rng = np.random.default_rng(seed)
-    shapes = cosimulate.shapes_of(array.timing, shape, cases, rng)
-    array, circuit = cosimulate.build_for(array, shapes, progress)
-    source = open_source(Request(decode=0, seed=seed))
-    *linears, head = source.operands(progress)
-    products = []
-    for number, each in enumerate(shapes):
-        # Linears in turn; the output layer, whose operands are no small integers, for floats.
-        chosen = head if array.kind.floating and number % 2 else linears[number * 5 % len(linears)]
-        products.append(
-            cosimulate.cut(array.kind, chosen.name, chosen.activations, chosen.weights, each, rng)
-        )
-    rows = cosimulate.compare(array, circuit, products, seed, progress)
-    return {
-        "design": loaded.config.name,
-        "array": array.parameters,
-        "network": source.name,
-        "seed": seed,
-        "cases": rows,
-        "equal": not any(row["cycles_difference"] or row["sums_different"] for row in rows),
-    }
-
-
-def rtl_synthesise(
-    pes: Sequence[str] = (),
-    *,
-    liberty: Sequence[Path],
-    clock_mhz: float | None = None,
-    node_nm: int | None = None,
-    excluded: Sequence[str] = (),
-    name: str | None = None,
-    out: Path = Path("reports/synthesis"),
-    seed: int = 0,
-    progress: Progress = _silent,
-) -> dict[str, Any]:
-    """Synthesise PEs and primitives with a cell library into prices; see `rtl.synthesise`.
-
-    Operand streams are drawn, and cut out of what the linears of the shipped network multiply.
-
-    Raises:
-        UserError: A bad library, an unknown PE, missing tools.
-    """
-    from accelsim.rtl.synthesise import Order, synthesise
-
-    order = Order(liberty, pes, out, clock_mhz, node_nm, excluded, name, seed)
-    source = open_source(Request(decode=0, seed=seed))
-    return synthesise(order, lambda: source.operands(progress), source.name, progress)
 
 
 def write_numbers(outcome: Outcome, folder: Path) -> None:

@@ -105,6 +105,13 @@ _ACCOUNTING = click.option(
 )
 
 
+_MAPPING = click.option(
+    "--mapping",
+    type=click.Choice(["fixed", "latency", "energy", "edp"]),
+    help="Search the mapping of each operator for the least of this.  [default: fixed]",
+)
+
+
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="accelsim")
 def main() -> None:
@@ -116,6 +123,7 @@ def main() -> None:
 @_WORKLOAD
 @click.option("--text", type=click.Path(path_type=Path), help="Also score this text.")
 @_ACCOUNTING
+@_MAPPING
 @_OUTPUT
 def run(design: str, as_json: bool, no_report: bool, out: Path | None, **options: Any) -> None:
     """Run a network on DESIGN, or on row RESULT#ROW of a sweep: cycles, energy, area, a report."""
@@ -130,6 +138,7 @@ def run(design: str, as_json: bool, no_report: bool, out: Path | None, **options
 @click.argument("designs", nargs=-1, required=True)
 @_WORKLOAD
 @_ACCOUNTING
+@_MAPPING
 @click.option("--iso", help="Reserved for comparisons at equal area or power.")
 @_OUTPUT
 def compare(
@@ -278,10 +287,10 @@ def rtl_simulate(design: str, shape: tuple[int, ...], as_json: bool, **options: 
     Without M K N the GEMMs are of sizes around the array's. Ends with 1 where anything differs
     from the engine.
     """
-    from accelsim import api
+    from accelsim import circuits
 
     with Progress(as_json) as tell:
-        result = api.rtl_simulate(design, shape, progress=tell, **options)
+        result = circuits.simulate(design, shape, progress=tell, **options)
     _print(result, as_json, "rtl_table")
     if not result["equal"]:
         sys.exit(DIFFERENT)
@@ -317,10 +326,10 @@ def rtl_synthesise(pes: tuple[str, ...], as_json: bool, **options: Any) -> None:
 
     Without names: all PEs, and the primitives that other prices are made of (PE `primitives`).
     """
-    from accelsim import api
+    from accelsim import circuits
 
     with Progress(as_json) as tell:
-        result = api.rtl_synthesise(pes, progress=tell, **options)
+        result = circuits.synthesise(pes, progress=tell, **options)
     _print(result, as_json, "synthesis_table")
 
 

@@ -56,6 +56,9 @@ class ArrayConfig(Schema):
     dataflow: Literal["os", "ws", "is"] = Field(
         "os", description="what stays in the PE; dot-product units are output stationary"
     )
+    dataflows: list[Literal["os", "ws", "is"]] = Field(
+        default=[], description="of a reconfigurable array, dataflow among them"
+    )
     rows: int = Field(ge=1, le=4096, description="PEs or units along the first axis")
     cols: int = Field(ge=1, le=4096, description="PEs or units along the second axis")
     lanes: int = Field(1, ge=1, le=1024, description="products a dot-product unit takes a cycle")
@@ -64,6 +67,9 @@ class ArrayConfig(Schema):
     interval: int | None = Field(None, ge=1, le=64, description="cycles between starts; PE's own")
     interleave: bool = Field(True, description="hide latency by interleaved partial sums")
     overlap: bool = Field(True, description="double buffering between folds")
+    drain_adders: bool = Field(
+        False, description="add sums over parts of k at the output buffer, as ws and is do"
+    )
     clock_gating: Literal["none", "array", "row", "pe"] = Field(
         "array", description="what stops its clock while idle"
     )
@@ -319,14 +325,8 @@ def _first_violation(schema: type[BaseModel], cause: ValidationError, file: obje
     key = ".".join(location)
     context = first.get("ctx", {})
     if first["type"] == "extra_forbidden":
-        owner = _schema_at(schema, location[:-1])
-        return UserError(
-            "unknown key",
-            file=file,
-            key=key,
-            value=first["input"],
-            allowed=did_you_mean(location[-1], owner.model_fields),
-        )
+        known = did_you_mean(location[-1], _schema_at(schema, location[:-1]).model_fields)
+        return UserError("unknown key", file=file, key=key, value=first["input"], allowed=known)
     if first["type"] == "missing":
         return UserError("is missing", file=file, key=key)
     if first["type"] == "value_error":
@@ -369,9 +369,8 @@ def override(content: dict[str, Any], assignments: Iterable[str]) -> dict[str, A
         try:
             value = yaml.safe_load(text)
         except yaml.YAMLError as cause:
-            raise UserError(
-                "value is not valid YAML", file="--set", key=path, value=text
-            ) from cause
+            message = "value is not valid YAML"
+            raise UserError(message, file="--set", key=path, value=text) from cause
         content = replaced(content, path, value, "--set")
     return content
 

@@ -112,6 +112,20 @@ class AreaRow:
 
 
 @dataclass(frozen=True)
+class MappingRow:
+    """How a matrix product lies on its unit: of a growing context, at its last member."""
+
+    dataflow: str  # os, ws, is or dot
+    m_tile: int  # elements of a tile in SRAM
+    k_tile: int
+    n_tile: int
+    stays: str  # what of a tile stays while the rest passes: activations, weights or sums
+    split: int  # parts of k whose sums are added in the output buffer
+    chunk: int  # words that ws and is stream before the next k-fold, else 0
+    causal: str  # whole or blocks, empty where nothing is masked
+
+
+@dataclass(frozen=True)
 class OperatorRow:
     """One trace row on this design. Cycles and bytes are totals over its instances."""
 
@@ -131,6 +145,9 @@ class OperatorRow:
     dram_bytes: int
     sram_bytes: int
     energy_pj: Floats  # by COMPONENTS
+    mapping: MappingRow | None = None  # of a matrix product on an array
+    looked: int = 0  # mappings that a search evaluated
+    fixed_cycles: int | None = None  # of the fixed mapping, where a search chose
 
     @property
     def total_cycles(self) -> int:
@@ -203,6 +220,7 @@ class Result:
         None  # the papers' own accounting, quoted beside the waterfall
     )
     quality: Mapping[str, float] | None = None  # perplexity, bits_per_character, tokens
+    mapping: str = "fixed"  # or what a search of mappings minimised: latency, energy, edp
 
 
 @dataclass(frozen=True)

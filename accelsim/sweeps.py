@@ -127,7 +127,8 @@ def _plan(
     for workload, source in sources:
         traces = {source.form(form): source.trace(source.form(form), tell) for form in forms}
         prefix = f"{workload.name}." if len(sources) > 1 else ""
-        runs.append(Run(prefix, {form: traces[source.form(form)] for form in forms}))
+        of_form = {form: traces[source.form(form)] for form in forms}
+        runs.append(Run(prefix, of_form, workload.mapping))
     technologies: dict[str, Technology] = {
         str(name): load_technology(str(name)) for name in _choices(space, "technology")
     }

@@ -21,13 +21,11 @@ import numpy as np
 
 from accelsim.api import load_design
 from accelsim.engine.bill import build_bill
-from accelsim.engine.evaluate import evaluate_all
+from accelsim.engine.evaluate import evaluate_all, whole_workload
 from accelsim.engine.many import evaluate_family
-from accelsim.engine.residency import class_bytes, kept_bytes, passes_of
 from accelsim.hardware.columns import build_designs
 from accelsim.hardware.design import ARRAY, Family
 from accelsim.hardware.technology import Technology
-from accelsim.hardware.vector import recipe_table
 from accelsim.trace import Phase, Trace
 from accelsim.workloads import Request, open_source
 
@@ -52,11 +50,8 @@ def family_of(name: str, size: int) -> tuple[Family, Technology]:
 
 def bare_kernel(trace: Trace, family: Family) -> Callable[[], object]:
     """Return a call of the evaluation kernel alone."""
-    totals = class_bytes(trace, family)
-    kept, recipes = kept_bytes(totals, family), recipe_table()
-    target = trace.operators["phase"]
-    tables = (family.units, family.machines, trace.layers, passes_of(trace), kept, totals, recipes)
-    return lambda: evaluate_all(trace.operators, *tables, target=target, rows=len(Phase))
+    workload = whole_workload(trace, family, trace.operators["phase"], len(Phase))
+    return lambda: evaluate_all(workload)
 
 
 def rate(work: Callable[[], object], threads: int) -> float:
@@ -83,6 +78,7 @@ def main() -> None:
     trace = source.trace(source.form(family.config.network_form), lambda text: None)
     works: dict[str, Callable[[], object]] = {
         "designs_per_s_fixed": lambda: evaluate_family(trace, family, technology),
+        "designs_per_s_searched": lambda: evaluate_family(trace, family, technology, "edp"),
         "designs_per_s_bare_kernel": bare_kernel(trace, family),
         "bills_per_s": lambda: build_bill(family, technology),
     }

@@ -13,7 +13,11 @@ settings.register_profile("fresh", deadline=None, print_blob=True)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fresh", action="store_true", help="property tests search with fresh seeds")
-    parser.addoption("--rtl-full", action="store_true", help="also simulate the campaign of arrays")
+    parser.addoption(
+        "--rtl-full",
+        action="store_true",
+        help="also run what takes minutes: campaign, widest units",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 from engine_factory import design, gemm_trace, hamming
 
-from accelsim.engine.simulate import evaluate
+from accelsim.engine.evaluation import evaluate
 from accelsim.hardware.actions import EVENTS, SHARED, Role, SharedAction, UnitAction, counter
 from accelsim.hardware.columns import build_designs
 

@@ -27,10 +27,11 @@ from accelsim.engine.columns import (
     GEMM_COLUMNS,
     UNIT,
 )
+from accelsim.engine.evaluation import evaluate
 from accelsim.engine.gemm import array_gemm
 from accelsim.engine.many import evaluate_family
 from accelsim.engine.residency import class_bytes, kept_bytes
-from accelsim.engine.simulate import evaluate, simulate
+from accelsim.engine.simulate import simulate
 from accelsim.engine.timing import gemm_accesses, gemm_cycles
 from accelsim.engine.transfers import sum_of_ceils
 from accelsim.hardware.actions import Role, UnitAction, counter

@@ -11,9 +11,9 @@ from engine_factory import design, gemm_trace, network, network_trace
 
 from accelsim.config import DesignConfig
 from accelsim.engine.columns import BUSY_COMPUTE, BUSY_MEMORY, IDEAL
+from accelsim.engine.evaluation import Evaluation, evaluate
 from accelsim.engine.invariants import distinct_bytes
 from accelsim.engine.residency import class_bytes, kept_bytes
-from accelsim.engine.simulate import Evaluation, evaluate
 from accelsim.hardware.actions import SHARED, SharedAction
 from accelsim.hardware.columns import build_designs
 from accelsim.hardware.design import Resident

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from accelsim.config import DesignConfig
 from accelsim.engine.columns import BUSY_COMPUTE, DRAM_BYTES, FOLDS, IDEAL, UNIT
 from accelsim.engine.compare import ratio_interval, waterfall_rows
-from accelsim.engine.evaluate import evaluate_all
+from accelsim.engine.evaluate import Workload, evaluate_all
+from accelsim.engine.evaluation import evaluate
 from accelsim.engine.invariants import BrokenInvariantError, check_evaluation
 from accelsim.engine.residency import class_bytes, kept_bytes
-from accelsim.engine.simulate import evaluate, simulate
+from accelsim.engine.simulate import simulate
+from accelsim.engine.work import work_rows
 from accelsim.errors import UserError
 from accelsim.hardware.actions import (
     SHARED,
@@ -29,7 +31,6 @@ from accelsim.hardware.actions import (
 from accelsim.hardware.columns import build_designs
 from accelsim.hardware.design import Designs
 from accelsim.hardware.technology import load_technology
-from accelsim.hardware.vector import recipe_table
 from accelsim.result import CAUSES, Result
 from accelsim.trace import OPERATOR_DTYPE, Phase, Series, Trace
 
@@ -225,16 +226,11 @@ FROM_OPERANDS = {
 
 def evaluated(trace: Trace, rows: Designs, passes: int) -> tuple[np.ndarray, np.ndarray]:
     totals = class_bytes(trace, rows)
-    return evaluate_all(
-        trace.operators,
-        rows.units,
-        rows.machines,
-        trace.layers,
-        np.array([1, passes]),
-        kept_bytes(totals, rows),
-        totals,
-        recipe_table(),
+    work = work_rows(
+        trace.operators, trace.layers, np.array([1, passes]), np.arange(len(trace.operators))
     )
+    kept = kept_bytes(totals, rows)
+    return evaluate_all(Workload(work, rows.units, rows.machines, kept, totals, len(work)))
 
 
 @given(config=designs(), prefill=st.integers(1, 12), decode=st.integers(1, 5))

@@ -36,9 +36,19 @@ MAY_IMPORT = {
     "report": {"files", "result", "errors"},
     "rtl": {"hardware", "engine", "formats", "files", "errors", "config", "kernels", "locate"},
     "progress": {"kernels"},
-    "cli": {"__init__", "api", "catalogue", "inference", "sweeps", "errors", "progress", "report"},
+    "cli": {
+        "__init__",
+        "api",
+        "catalogue",
+        "circuits",
+        "inference",
+        "sweeps",
+        "errors",
+        "progress",
+        "report",
+    },
 }
-JOINERS = {"api", "catalogue", "inference", "manifest", "papers", "sweeps", "workloads"}
+JOINERS = {"api", "catalogue", "circuits", "inference", "manifest", "papers", "sweeps", "workloads"}
 ENTRANCES = {"__init__", "__main__"}
 
 MEAN_FUNCTION_LINES = 15

@@ -15,8 +15,8 @@ import yaml
 from engine_factory import design, gemm_trace, network_trace
 
 from accelsim.engine.bill import Bill, build_bill, price_counts
+from accelsim.engine.evaluation import evaluate
 from accelsim.engine.feasible import check_design
-from accelsim.engine.simulate import evaluate
 from accelsim.errors import UserError
 from accelsim.hardware.actions import EVENTS, Role, UnitAction, counter, event_action
 from accelsim.hardware.characterised import SHARES

@@ -324,7 +324,7 @@ def test_a_wide_window_rounds_the_exact_sum_of_all_products() -> None:
 
 
 @pytest.mark.parametrize("form", DOT_KINDS)
-@pytest.mark.parametrize("lanes", [4, 16])
+@pytest.mark.parametrize("lanes", [4, pytest.param(16, marks=pytest.mark.rtl_full)])
 def test_what_the_default_window_cuts_off_is_below_half_a_unit_in_the_last_place(
     form: Format, lanes: int
 ) -> None:
@@ -517,6 +517,7 @@ def test_the_checks_find_a_planted_mistake(mistake: str, tmp_path: Path) -> None
 # Other tools read the modules alike.
 
 
+@pytest.mark.rtl_full
 def test_yosys_simulates_the_same(tmp_path: Path) -> None:
     need_simulator("cxxrtl")
     check_macs(tmp_path, BF16, [1], backend="cxxrtl")

@@ -18,7 +18,7 @@ from accelsim.kernels import inlined_kernel, lean_kernel
 from accelsim.trace import Series
 
 MANY, EXTENT, TILES, SKEW = 0, 1, 2, 3
-CHUNK, FIXED, ACCUMULATORS = 0, 1, 2
+CHUNK, FIXED, ACCUMULATORS, GIVEN = 0, 1, 2, 3
 # Typed: a literal would have every callee compiled again.
 ZERO, ONE = np.int64(0), np.int64(1)
 
@@ -40,26 +40,34 @@ def tiled(extent, size):
     return ONE, extent, tiles, whole * (size * (size - 1) // 2) + rest * (rest - 1) // 2
 
 
+@inlined_kernel
+def largest_chunk(unit, output_bytes):
+    """Return how many sums of each column half of the output buffer holds, at least one."""
+    return max(output_bytes // HALF * 8 // (unit.cols * unit.accumulator_bits), 1)
+
+
 @lean_kernel
-def form_of(unit, output_bytes):
-    """Return what every GEMM on a unit shares: (chunk, fixed cycles, accumulators).
+def form_of(unit, output_bytes, given_chunk):
+    """Return what every GEMM on a unit shares: (chunk, fixed cycles, accumulators, given).
 
     ``chunk`` is how many words ws and is stream before the next k-fold: a column of partial sums
-    waits in half of the output buffer until the last k-fold, while the other half drains.
+    waits in half of the output buffer until the last k-fold, while the other half drains. A mapping
+    may give another, 0 is none.
     """
-    chunk = max(output_bytes // HALF * 8 // (unit.cols * unit.accumulator_bits), 1)
+    chunk = given_chunk if given_chunk > 0 else largest_chunk(unit, output_bytes)
     overlap = unit.overlap == 1
     fixed = fixed_cycles(unit.organisation, unit.rows, unit.cols, unit.lanes, unit.latency, overlap)
-    return chunk, fixed, accumulators(unit.latency, unit.interval, unit.interleave == 1)
+    sums = accumulators(unit.latency, unit.interval, unit.interleave == 1)
+    return chunk, fixed, sums, given_chunk > 0
 
 
 @inlined_kernel
 def streamed(unit, form, k, extent):
     """Return the dimension that ws and is stream, cut into GEMMs of a chunk each.
 
-    A GEMM of one k-fold has no partial sums and is never cut.
+    A GEMM of one k-fold has no partial sums and is cut only where a mapping says so.
     """
-    if k <= unit.rows or extent <= form[CHUNK]:
+    if extent <= form[CHUNK] or (k <= unit.rows and not form[GIVEN]):
         return ONE, extent, extent, ZERO
     return ceil_div(extent, form[CHUNK]), extent, extent, 0
 

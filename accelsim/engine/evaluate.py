@@ -7,6 +7,7 @@ docs/timing.md (array cycles) and docs/engine.md (memory, vector unit, overlap, 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,9 @@ from accelsim.engine.columns import (
     UNIT,
 )
 from accelsim.engine.elementwise import elementwise
+from accelsim.engine.mapping import Mappings, fixed_mapping, unit_variants
 from accelsim.engine.matrix import matrix_on_array, matrix_on_vector
+from accelsim.engine.residency import class_bytes, kept_bytes, passes_of
 from accelsim.engine.work import work_rows
 from accelsim.hardware.actions import (
     COUNTERS,
@@ -30,9 +33,10 @@ from accelsim.hardware.actions import (
     SharedAction,
     UnitAction,
 )
-from accelsim.hardware.design import ARRAY, VECTOR, Gating
+from accelsim.hardware.design import ARRAY, VECTOR, Designs, Family, Gating
+from accelsim.hardware.vector import recipe_table
 from accelsim.kernels import kernel, lean_kernel
-from accelsim.trace import Kind
+from accelsim.trace import Kind, Trace
 
 # First and last of the counters that are DRAM bytes, and of those that are SRAM bits.
 _MEMORIES = (
@@ -60,10 +64,16 @@ def _place(machine, role):
 
 
 @lean_kernel
+def place_of(op, machine):
+    """Return the unit that a design names for an operator: ARRAY, MAC or VECTOR."""
+    return VECTOR if op.kind < Kind.GEMM else _place(machine, _role(op.kind))
+
+
+@lean_kernel
 def _clock_the_unused(units, op_cycles, used, counts):
     """Count the registers of units that have no part in an operator but no gate either."""
     for index in range(2):
-        unit = units[index]
+        unit = units[index, 0]
         if index != used and unit.gating == Gating.NONE:
             role = Role.LINEAR if index == ARRAY else Role.ATTENTION
             idle = (unit.operand_register_bits + unit.sum_register_bits) * op_cycles
@@ -71,21 +81,24 @@ def _clock_the_unused(units, op_cycles, used, counts):
 
 
 @lean_kernel
-def _evaluate(op, units, machine, kept, totals, lead, recipes, cycles, counts, gemm):
+def evaluate_operator(
+    op, units, machine, mapping, kept, totals, lead, recipes, cycles, counts, gemm
+):
     """Add one operator to ``cycles`` and ``counts``; return the lead left to the next one."""
     role = _role(op.kind)
-    place = VECTOR if op.kind < Kind.GEMM else _place(machine, role)
+    place = place_of(op, machine)
     if op.kind < Kind.GEMM:
         total, left = elementwise(
-            op, machine, units[ARRAY], kept, totals, lead, recipes, cycles, counts
+            op, machine, units[ARRAY, 0], kept, totals, lead, recipes, cycles, counts
         )
     elif place == VECTOR:
         total, left = matrix_on_vector(
-            op, units[ARRAY], machine, role, kept, totals, lead, cycles, counts
+            op, units[ARRAY, 0], machine, role, kept, totals, lead, cycles, counts
         )
     else:
+        unit = units[place, 1 + mapping.organisation]  # the first is the unit as it is
         total, left = matrix_on_array(
-            op, units[place], machine, role, kept, totals, lead, cycles, counts, gemm
+            op, unit, machine, mapping, role, kept, totals, lead, cycles, counts, gemm
         )
     cycles[UNIT] = place
     _clock_the_unused(units, total, place, counts)
@@ -95,91 +108,113 @@ def _evaluate(op, units, machine, kept, totals, lead, recipes, cycles, counts, g
 
 
 @lean_kernel
-def _evaluate_design(operators, units, machine, kept, totals, recipes, cycles, counts, gemm):
-    """Add all operators, in execution order, to the rows of one design."""
+def of_design(
+    operators, units, machine, kept, totals, recipes, mappings, cycles, counts, gemm, d=0
+):
+    """Add all operators, in execution order, to the rows of one design.
+
+    ``mappings`` has a row for each design and a record for each operator, or one for all.
+    """
     lead = np.int64(0)  # a literal 0 would have every callee compiled again
+    d, last = min(d, len(mappings) - 1), mappings.shape[1] - 1
     for o in range(len(operators)):
         op = operators[o]
         if op.no_lead == 1:
             lead = np.int64(0)
-        lead = _evaluate(
-            op,
-            units,
-            machine,
-            kept,
-            totals,
-            lead,
-            recipes,
-            cycles[op.target],
-            counts[op.target],
-            gemm,
+        lead = evaluate_operator(
+            *(op, units, machine, mappings[d, min(o, last)], kept, totals, lead, recipes),
+            *(cycles[op.target], counts[op.target], gemm),
         )
 
 
 @kernel
-def _evaluate_all(operators, units, machines, kept, totals, recipes, cycles, counts, gemm):
+def _evaluate_all(
+    operators, units, machines, kept, totals, recipes, mappings, cycles, counts, gemm
+):
     for d in range(len(machines)):
-        _evaluate_design(
-            operators,
-            units[d],
-            machines[d],
-            kept[d],
-            totals[d],
-            recipes,
-            cycles[d],
-            counts[d],
-            gemm,
+        of_design(
+            *(operators, units[d], machines[d], kept[d], totals[d], recipes),
+            *(mappings, cycles[d], counts[d], gemm, d),
         )
 
 
-def evaluate_all(
-    operators: npt.NDArray[np.void],
-    units: npt.NDArray[np.void],
-    machines: npt.NDArray[np.void],
-    layers: int,
-    passes: npt.NDArray[np.int64],
-    kept: npt.NDArray[np.int64],
-    totals: npt.NDArray[np.int64],
-    recipes: npt.NDArray[np.int64],
+@dataclass(frozen=True)
+class Workload:
+    """What a kernel walks: operators O on designs D, added to ``results`` rows.
+
+    Attributes:
+        rows: ``WORK_DTYPE`` [O].
+        units: ``UNIT_DTYPE`` [D, 2].
+        machines: ``MACHINE_DTYPE`` [D].
+        kept: Bytes of each Resident class that stay in SRAM, int64 [D, classes].
+        totals: Bytes of each class over the workload, int64 [D, classes].
+        results: How many rows of results there are.
+    """
+
+    rows: npt.NDArray[np.void]
+    units: npt.NDArray[np.void]
+    machines: npt.NDArray[np.void]
+    kept: npt.NDArray[np.int64]
+    totals: npt.NDArray[np.int64]
+    results: int
+
+    def tables(self, variants: bool = True) -> tuple[npt.NDArray[Any], ...]:
+        """Return what kernels read; units in every organisation, or only as they are."""
+        units = unit_variants(self.units) if variants else self.units[:, :, np.newaxis]
+        parts = (self.rows, units, self.machines, self.kept, self.totals, recipe_table())
+        return tuple(_read_only(np.ascontiguousarray(part)) for part in parts)
+
+
+def whole_workload(
+    trace: Trace,
+    designs: Designs | Family,
     target: npt.NDArray[np.int64] | None = None,
-    rows: int | None = None,
+    results: int | None = None,
+) -> Workload:
+    """Return a trace on designs as a workload, each design's residents decided.
+
+    Args:
+        trace: O operators.
+        designs: D designs.
+        target: To which row of the results each operator is added, int64 [O]; by default a row
+            each. The unit of a row is that of its last operator.
+        results: Rows, by default O.
+    """
+    totals = class_bytes(trace, designs)
+    target = np.arange(len(trace.operators)) if target is None else target
+    rows = work_rows(trace.operators, trace.layers, passes_of(trace), target)
+    kept = kept_bytes(totals, designs)
+    results = len(rows) if results is None else results
+    return Workload(rows, designs.units, designs.machines, kept, totals, results)
+
+
+def evaluate_all(
+    workload: Workload, mappings: Mappings | None = None
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Evaluate every operator on every design.
 
     Args:
-        operators: ``OPERATOR_DTYPE`` [O].
-        units: ``UNIT_DTYPE`` [D, 2].
-        machines: ``MACHINE_DTYPE`` [D].
-        layers: Decoder layers of the network.
-        passes: Passes of each phase, int64 [2], at least 1 each.
-        kept: Bytes of each Resident class that stay in SRAM, int64 [D, classes].
-        totals: Bytes of each class over the workload, int64 [D, classes].
-        recipes: ``recipe_table()``.
-        target: To which of ``rows`` each operator is added, int64 [O]; by default a row each. The
-            unit of a row is that of its last operator.
-        rows: R, by default O.
+        workload: O operators on D designs, added to R rows.
+        mappings: ``MAPPING_DTYPE`` [D, O]; without, the fixed mapping.
 
     Returns:
         Cycles int64 [D, R, CYCLE_COLUMNS] and action counts int64 [D, R, COUNTERS].
     """
-    target = np.arange(len(operators)) if target is None else target
-    rows = len(operators) if rows is None else rows
-    cycles = np.zeros((len(machines), rows, CYCLE_COLUMNS), dtype=np.int64)
-    counts = np.zeros((len(machines), rows, COUNTERS), dtype=np.int64)
-    _evaluate_all(
-        work_rows(operators, layers, passes, target),
-        _read_only(units),
-        _read_only(machines),
-        _read_only(kept),
-        _read_only(totals),
-        _read_only(recipes),
-        cycles,
-        counts,
-        np.empty(GEMM_COLUMNS, dtype=np.int64),
-    )
+    size = (len(workload.machines), workload.results)
+    cycles = np.zeros((*size, CYCLE_COLUMNS), dtype=np.int64)
+    counts = np.zeros((*size, COUNTERS), dtype=np.int64)
+    chosen = _read_only(fixed_mapping() if mappings is None else mappings)
+    gemm = np.empty(GEMM_COLUMNS, dtype=np.int64)
+    tables = (*workload.tables(variants=mappings is not None), chosen, cycles, counts, gemm)
+    _evaluate_all(*tables)
+    with_memory_columns(cycles, counts)
+    return cycles, counts
+
+
+def with_memory_columns(cycles: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> None:
+    """Fill the columns of cycles that are sums of counters of memories."""
     dram, sram = (counts[:, :, SHARED + first : SHARED + last + 1] for first, last in _MEMORIES)
     cycles[:, :, DRAM_BYTES], cycles[:, :, SRAM_BITS] = dram.sum(axis=2), sram.sum(axis=2)
-    return cycles, counts
 
 
 def _read_only(table: npt.NDArray[Any]) -> npt.NDArray[Any]:

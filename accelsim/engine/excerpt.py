@@ -8,18 +8,17 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.engine.columns import BUSY_MEMORY, IDEAL, UNIT
-from accelsim.engine.evaluate import evaluate_all
+from accelsim.engine.evaluate import Workload, evaluate_all
+from accelsim.engine.evaluation import Evaluation
+from accelsim.engine.work import work_rows
 from accelsim.hardware.design import Designs
-from accelsim.hardware.vector import recipe_table
 from accelsim.result import CAUSES, UNITS, Segment
 from accelsim.trace import Phase, Series, Trace
 
 Integers = npt.NDArray[np.int64]
 
 
-def timeline(
-    trace: Trace, designs: Designs, index: int, kept: Integers, totals: Integers
-) -> tuple[Segment, ...]:
+def timeline(trace: Trace, designs: Designs, index: int, done: Evaluation) -> tuple[Segment, ...]:
     """Return the segments of one design; cycles count from the start of each excerpt."""
     segments: list[Segment] = []
     passes = max(trace.workload.decode, 1)
@@ -29,16 +28,11 @@ def timeline(
             trace.operators[chosen], 1 if phase == Phase.PREFILL else passes, member
         )
         one = slice(index, index + 1)
-        cycles, _ = evaluate_all(
-            operators,
-            designs.units[one],
-            designs.machines[one],
-            trace.layers,
-            np.ones(2, dtype=np.int64),
-            kept[one],
-            totals[one],
-            recipe_table(),
-        )
+        rows = work_rows(operators, trace.layers, np.ones(2, np.int64), np.arange(len(operators)))
+        kept, totals = done.workload.kept[one], done.workload.totals[one]
+        tables = (designs.units[one], designs.machines[one], kept, totals)
+        mappings = None if done.mapped is None else done.mapped.mappings[one][:, chosen]
+        cycles, _ = evaluate_all(Workload(rows, *tables, len(rows)), mappings)
         names = [trace.names[i].partition("/")[2] or trace.names[i] for i in chosen]
         segments += _lay_out(excerpt, names, operators, cycles[0], trace.layers)
     return tuple(segments)

@@ -37,7 +37,9 @@ from accelsim.engine.dimensions import (
     streams,
     tiled,
 )
+from accelsim.engine.mapping import Blocks
 from accelsim.engine.registers import drain_moves, operand_moves, sum_moves
+from accelsim.engine.transfers import ceil_div
 from accelsim.hardware.design import Organisation
 from accelsim.kernels import inlined_kernel, kernel, lean_kernel
 from accelsim.trace import Kind, Series
@@ -119,13 +121,26 @@ def starts_a_lot(series, m, n, next_m, next_n):
 
 
 @lean_kernel
-def causal_gemm(unit, form, kind, m, k, n, out):
+def causal_gemm(unit, form, kind, blocks, m, k, n, out):
     """Fill ``out`` with causal attention over full dimensions m, k and n.
 
     It runs either as one GEMM over the full context, masked afterwards, or block by block of
-    queries with only the keys that the block's last query sees. The faster is taken.
+    queries with only the keys that the block's last query sees. The mapping says which.
     """
     clear(out)
+    if blocks != Blocks.WHOLE:
+        _add_blocks(unit, form, kind, m, k, n, out)
+    if blocks != Blocks.BLOCKS:
+        pace = pace_of(unit, form, m, k, n)
+        whole = cycles_of_gemm(unit, pace, m, k, n)
+        if blocks == Blocks.WHOLE or whole <= out[G_TOTAL]:
+            clear(out)
+            add_gemms(unit, m, k, n, whole, reductions_of_gemm(pace, m, n), out)
+
+
+@lean_kernel
+def _add_blocks(unit, form, kind, m, k, n, out):
+    """Add the GEMMs of causal attention block by block of queries."""
     series = np.int64(Series.N) if kind == Kind.ATTENTION_QK else np.int64(Series.K)
     block = unit.rows if keeps_sums(unit) else unit.cols
     start = ZERO
@@ -143,11 +158,33 @@ def causal_gemm(unit, form, kind, m, k, n, out):
             start += block
             queries, keys, outputs = _block(unit, form, series, block, start, m, k, n)
         add_lot(unit, series, lot_m, lot_k, lot_n, sums, total, reductions, out)
-    pace = pace_of(unit, form, m, k, n)
-    whole = cycles_of_gemm(unit, pace, m, k, n)
-    if whole <= out[G_TOTAL]:
-        clear(out)
-        add_gemms(unit, m, k, n, whole, reductions_of_gemm(pace, m, n), out)
+
+
+@lean_kernel
+def split_gemm(unit, form, m, k_extent, k_tile, n, out):
+    """Fill ``out`` with one GEMM on os or dot whose k is cut into tiles, one after the other.
+
+    The sums of a tile drain into the output buffer, where those of the next are added: each ends
+    later by the latency of that adder.
+    """
+    clear(out)
+    k, rest = tiled(k_tile, unit.lanes), k_extent % k_tile
+    parts = ceil_div(k_extent, k_tile)
+    pace, whole = pace_of(unit, form, m, k, n), k_extent // k_tile
+    total = whole * cycles_of_gemm(unit, pace, m, k, n) + (parts - 1) * unit.latency
+    reductions = whole * reductions_of_gemm(pace, m, n)
+    sums = parts, k_extent, whole * k[TILES], whole * k[SKEW]
+    if rest > 0:
+        k = tiled(rest, unit.lanes)
+        pace = pace_of(unit, form, m, k, n)
+        total += cycles_of_gemm(unit, pace, m, k, n)
+        reductions += reductions_of_gemm(pace, m, n)
+        sums = parts, k_extent, sums[TILES] + k[TILES], sums[SKEW] + k[SKEW]
+    add_gemms(unit, m, sums, n, total, reductions, out)
+    partial = m[EXTENT] * n[EXTENT] * (parts - 1)
+    out[G_RESULTS] -= partial
+    out[G_PARTIAL] += partial
+    out[G_SUM_MOVES] += partial * unit.latency
 
 
 @inlined_kernel
@@ -166,7 +203,7 @@ def _block(unit, form, series, block, start, m, k, n):
 @kernel
 def array_gemm(unit, output_bytes, tokens, length, outputs, out):
     """Fill ``out`` [GEMM_COLUMNS] with one GEMM, tokens x length x outputs."""
-    form = form_of(unit, output_bytes)
+    form = form_of(unit, output_bytes, 0)
     m, k, n = laid_out(unit, form, tokens, length, outputs)
     pace = pace_of(unit, form, m, k, n)
     clear(out)

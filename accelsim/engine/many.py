@@ -13,12 +13,12 @@ import numpy.typing as npt
 from accelsim.engine.bill import BOUNDS as ENDS
 from accelsim.engine.bill import Energy, build_bill, price_counts
 from accelsim.engine.columns import BUSY_COMPUTE, DRAM_BYTES, IDEAL, SRAM_BITS
-from accelsim.engine.evaluate import evaluate_all
-from accelsim.engine.residency import class_bytes, kept_bytes, passes_of
+from accelsim.engine.evaluate import evaluate_all, whole_workload
+from accelsim.engine.mapping import FIXED
+from accelsim.engine.search import counter_rates, search
 from accelsim.hardware.design import Family
 from accelsim.hardware.floorplan import Floorplan
 from accelsim.hardware.technology import Technology
-from accelsim.hardware.vector import recipe_table
 from accelsim.result import BOUNDS, CAUSES, COMPONENTS
 from accelsim.trace import Phase, Trace
 
@@ -58,28 +58,24 @@ class Totals:
     area_um2: Floats
 
 
-def evaluate_family(trace: Trace, family: Family, technology: Technology) -> Totals:
+def evaluate_family(
+    trace: Trace, family: Family, technology: Technology, mapping: str = FIXED
+) -> Totals:
     """Return the totals of every design of a family; memory grows with its size alone.
 
-    Invariants are not checked here: a run of any of its designs checks them.
+    Invariants are not checked here: a run of any of its designs checks them. ``mapping`` is
+    ``fixed``, or what a search of mappings minimises: ``latency``, ``energy`` or ``edp``.
 
     Raises:
         UserError: The technology lacks a price.
     """
-    totals = class_bytes(trace, family)
-    cycles, counts = evaluate_all(
-        trace.operators,
-        family.units,
-        family.machines,
-        trace.layers,
-        passes_of(trace),
-        kept_bytes(totals, family),
-        totals,
-        recipe_table(),
-        target=trace.operators["phase"],
-        rows=len(Phase),
-    )
+    workload = whole_workload(trace, family, trace.operators["phase"], len(Phase))
     bill = build_bill(family, technology)
+    if mapping == FIXED:
+        cycles, counts = evaluate_all(workload)
+    else:
+        found = search(workload, counter_rates(bill), mapping)
+        cycles, counts = found.cycles, found.counts
     phases = []
     for phase in Phase:
         cycle = cycles[:, phase]

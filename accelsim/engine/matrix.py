@@ -52,7 +52,15 @@ from accelsim.engine.dimensions import (
     streams,
     weight_passes,
 )
-from accelsim.engine.gemm import add_lot, causal_gemm, clear, grown_sums, starts_a_lot
+from accelsim.engine.gemm import (
+    add_lot,
+    causal_gemm,
+    clear,
+    grown_sums,
+    split_gemm,
+    starts_a_lot,
+)
+from accelsim.engine.mapping import Stays
 from accelsim.engine.registers import drain_moves, operand_moves, sum_moves
 from accelsim.engine.transfers import (
     activation_bits,
@@ -60,6 +68,7 @@ from accelsim.engine.transfers import (
     carried,
     ceil_div,
     dram_of_gemm,
+    dram_of_tiles,
     joined,
     nothing_carried,
     prefetchable,
@@ -76,7 +85,7 @@ VECTOR_ACCUMULATE_SLOTS = 2  # a multiply-add is two primitives
 
 
 @inlined_kernel
-def _spilled_activations(op, machine, per_layer, m, k, n):
+def spilled_activations(op, machine, per_layer, m, k, n):
     """Return bytes of an instance's input and output that live in DRAM.
 
     Scores and probabilities never do: attention consumes them block by block. Int32 sums that the
@@ -112,12 +121,14 @@ def _pairs_in_series(op):
 
 
 @lean_kernel
-def matrix_on_array(op, unit, machine, role, kept, totals, lead, cycles, counts, gemm):
+def matrix_on_array(op, unit, machine, mapping, role, kept, totals, lead, cycles, counts, gemm):
     """Evaluate a matrix product on an array; return its cycles and the lead it leaves."""
     if op.causal == 1:
-        flow, idle, moves, left = _causal(op, unit, machine, kept, totals, lead, gemm)
+        flow, idle, moves, left = _causal(op, unit, machine, mapping, kept, totals, lead, gemm)
+    elif mapping.split > 1:
+        flow, idle, moves, left = _split(op, unit, machine, mapping, kept, totals, lead, gemm)
     else:
-        flow, idle, moves, left = _series(op, unit, machine, kept, totals, lead, gemm)
+        flow, idle, moves, left = _series(op, unit, machine, mapping, kept, totals, lead, gemm)
     scale, groups = op.repeat, op.repeat // op.group
     elapsed = flow[F_ELAPSED] * groups
     first, step = _pairs_in_series(op)
@@ -140,7 +151,7 @@ def matrix_on_array(op, unit, machine, role, kept, totals, lead, cycles, counts,
 
 
 @lean_kernel
-def _series(op, unit, machine, kept, totals, lead, gemm):
+def _series(op, unit, machine, mapping, kept, totals, lead, gemm):
     """Fill ``gemm`` with one instance of each member of a growing context.
 
     Memory, the idle bits of rows and mean moves are no sums of products and go member by member;
@@ -149,7 +160,7 @@ def _series(op, unit, machine, kept, totals, lead, gemm):
     Returns:
         The flow, idle bits of gated rows, the mean moves of both operands, and the lead left.
     """
-    form = form_of(unit, machine.output_stream)
+    form = form_of(unit, machine.output_stream, mapping.chunk)
     start = op.k if op.series == Series.K else op.n
     m, k, n = laid_out(unit, form, op.m, op.k, op.n)
     flow, idle, left, member = nothing_carried(), 0, 0, 0
@@ -163,7 +174,7 @@ def _series(op, unit, machine, kept, totals, lead, gemm):
             if streams(unit, op.series):
                 pace = pace_of(unit, form, m, k, n)
             compute, added = cycles_of_gemm(unit, pace, m, k, n), reductions_of_gemm(pace, m, n)
-            moved, left = _moved(op, unit, machine, kept, totals, compute, lead, m, k, n)
+            moved, left = _moved(op, unit, machine, mapping, kept, totals, compute, lead, m, k, n)
             flow = joined(flow, moved)
             a, w = operand_moves(unit, m, k, n)
             activations += share * (a / (m[EXTENT] * k[EXTENT]))
@@ -180,24 +191,40 @@ def _series(op, unit, machine, kept, totals, lead, gemm):
 
 
 @lean_kernel
-def _causal(op, unit, machine, kept, totals, lead, gemm):
+def _causal(op, unit, machine, mapping, kept, totals, lead, gemm):
     """Fill ``gemm`` with one instance of causal attention; return what ``_series`` does.
 
     Masked probabilities are no operands: only as many count in the mean moves as were streamed.
     """
-    form = form_of(unit, machine.output_stream)
+    form = form_of(unit, machine.output_stream, mapping.chunk)
     m, k, n = laid_out(unit, form, op.m, op.k, op.n)
-    causal_gemm(unit, form, op.kind, m, k, n, gemm)
-    flow, left = _moved(op, unit, machine, kept, totals, gemm[G_TOTAL], lead, m, k, n)
+    causal_gemm(unit, form, op.kind, mapping.blocks, m, k, n, gemm)
+    flow, left = _moved(op, unit, machine, mapping, kept, totals, gemm[G_TOTAL], lead, m, k, n)
     streamed = op.m * op.k if op.kind == Kind.ATTENTION_QK else gemm[G_EXECUTED] // op.n
-    activations, weights = gemm[G_ACTIVATION_MOVES], gemm[G_WEIGHT_MOVES]
-    idle = 0
-    if gates_rows(unit):
-        working = sum_bits(unit, gemm[G_SUM_MOVES], gemm[G_EXECUTED], gemm[G_UNIT_STEPS])
-        working += operand_bits(unit, activations, weights)
-        working += gemm[G_DRAIN_MOVES] * unit.accumulator_bits
-        idle = idle_bits_of_rows(unit, op.m, gemm[G_TOTAL], working)
-    return flow, idle, (activations / streamed, weights / (op.k * op.n)), left
+    moves = gemm[G_ACTIVATION_MOVES] / streamed, gemm[G_WEIGHT_MOVES] / (op.k * op.n)
+    return flow, _idle_in_rows(op, unit, gemm), moves, left
+
+
+@lean_kernel
+def _split(op, unit, machine, mapping, kept, totals, lead, gemm):
+    """Fill ``gemm`` with one instance whose k is cut; return what ``_series`` does."""
+    form = form_of(unit, machine.output_stream, mapping.chunk)
+    m, k, n = laid_out(unit, form, op.m, op.k, op.n)
+    split_gemm(unit, form, m, op.k, mapping.k_tile, n, gemm)
+    flow, left = _moved(op, unit, machine, mapping, kept, totals, gemm[G_TOTAL], lead, m, k, n)
+    moves = gemm[G_ACTIVATION_MOVES] / (op.m * op.k), gemm[G_WEIGHT_MOVES] / (op.k * op.n)
+    return flow, _idle_in_rows(op, unit, gemm), moves, left
+
+
+@lean_kernel
+def _idle_in_rows(op, unit, gemm):
+    """Return the idle bits of gated rows in one instance of which ``gemm`` counts everything."""
+    if not gates_rows(unit):
+        return 0
+    working = sum_bits(unit, gemm[G_SUM_MOVES], gemm[G_EXECUTED], gemm[G_UNIT_STEPS])
+    working += operand_bits(unit, gemm[G_ACTIVATION_MOVES], gemm[G_WEIGHT_MOVES])
+    working += gemm[G_DRAIN_MOVES] * unit.accumulator_bits
+    return idle_bits_of_rows(unit, op.m, gemm[G_TOTAL], working)
 
 
 @inlined_kernel
@@ -211,12 +238,15 @@ def clocked_bits(unit, m, k, n, reductions):
 
 
 @inlined_kernel
-def _moved(op, unit, machine, kept, totals, compute, lead, m, k, n):
+def _moved(op, unit, machine, mapping, kept, totals, compute, lead, m, k, n):
     """Return what an instance of ``compute`` cycles transfers, and the lead it leaves."""
     stored = stored_of_instance(op, machine, kept, totals, k[EXTENT], n[EXTENT])
-    inputs, outputs = _spilled_activations(op, machine, op.group, m[EXTENT], k[EXTENT], n[EXTENT])
-    times, pieces = weight_passes(unit, m, k, n)
-    weights, inputs = dram_of_gemm(op, machine, stored, inputs, times, pieces)
+    inputs, outputs = spilled_activations(op, machine, op.group, m[EXTENT], k[EXTENT], n[EXTENT])
+    if mapping.stays == Stays.RULE:
+        times, pieces = weight_passes(unit, m, k, n)
+        weights, inputs = dram_of_gemm(op, machine, stored, inputs, times, pieces)
+    else:
+        weights, inputs = dram_of_tiles(mapping, machine, stored, inputs, m[EXTENT], n[EXTENT])
     first = share_of(stored, first_tiles(unit, m, k, n))
     early = prefetchable(op, machine, stored)
     return carried(op, machine, compute, weights, inputs, outputs, first, early, lead)
@@ -236,7 +266,7 @@ def matrix_on_vector(op, unit, machine, role, kept, totals, lead, cycles, counts
         busy = ceil_div(pairs * VECTOR_ACCUMULATE_SLOTS, machine.vector_lanes)
         busy += machine.vector_latency
         weights = stored_of_instance(op, machine, kept, totals, k, n)
-        inputs, outputs = _spilled_activations(op, machine, op.group, op.m, k, n)
+        inputs, outputs = spilled_activations(op, machine, op.group, op.m, k, n)
         first, early = ceil_div(weights, n), prefetchable(op, machine, weights)
         moved, left = carried(op, machine, busy, weights, inputs, outputs, first, early, lead)
         flow = joined(flow, moved)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,16 +27,16 @@ from accelsim.engine.columns import (
     SRAM_BITS,
     UNIT,
 )
-from accelsim.engine.evaluate import evaluate_all
+from accelsim.engine.evaluation import Evaluation, evaluate
 from accelsim.engine.excerpt import timeline
 from accelsim.engine.feasible import sum_bits
-from accelsim.engine.invariants import check_evaluation, check_result
-from accelsim.engine.residency import class_bytes, kept_bytes, passes_of
+from accelsim.engine.invariants import check_result
+from accelsim.engine.mapping import FIXED
+from accelsim.engine.spelled import spelled_mapping
 from accelsim.hardware.characterised import name_with_delay
-from accelsim.hardware.design import ARRAY, Designs, Family, unit_pe
+from accelsim.hardware.design import ARRAY, VECTOR, Designs, Family, unit_pe
 from accelsim.hardware.pe import lookup_pe
 from accelsim.hardware.technology import Technology
-from accelsim.hardware.vector import recipe_table
 from accelsim.result import (
     BOUNDS,
     CAUSES,
@@ -52,47 +52,13 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """Exact integers of every operator on every design.
-
-    Attributes:
-        cycles: int64 [D, O, CYCLE_COLUMNS].
-        counts: int64 [D, O, COUNTERS].
-        kept: Bytes of each Resident class that stay in SRAM, int64 [D, classes].
-        totals: Bytes of each class over the workload, int64 [D, classes].
-    """
-
-    cycles: Integers
-    counts: Integers
-    kept: Integers
-    totals: Integers
-
-
-def evaluate(trace: Trace, designs: Designs) -> Evaluation:
-    """Map and count a whole workload on all designs."""
-    totals = class_bytes(trace, designs)
-    kept = kept_bytes(totals, designs)
-    cycles, counts = evaluate_all(
-        trace.operators,
-        designs.units,
-        designs.machines,
-        trace.layers,
-        passes_of(trace),
-        kept,
-        totals,
-        recipe_table(),
-    )
-    check_evaluation(trace, designs, cycles, counts)
-    return Evaluation(cycles, counts, kept, totals)
-
-
 def simulate(
     trace: Trace,
     designs: Designs,
     technologies: Sequence[Technology],
     notes: Sequence[str] = (),
     manifest: dict[str, object] | None = None,
+    mapping: str = FIXED,
 ) -> list[Result]:
     """Return one result per design, full accounting.
 
@@ -102,15 +68,20 @@ def simulate(
         technologies: The prices of each design, [D].
         notes: What the caller has to tell the reader besides.
         manifest: Versions, hashes, seed.
+        mapping: ``fixed``, or what a search of mappings minimises: latency, energy or edp.
     """
-    evaluation = evaluate(trace, designs)
-    results = []
+    bills = []
     for index, technology in enumerate(technologies):
         # A family of one: the marks of a price never depend on the designs beside it.
         one = slice(index, index + 1)
         family = Family(designs.configs[index], designs.units[one], designs.machines[one])
-        bill = build_bill(family, technology)
-        result = _result(trace, designs, evaluation, index, technology, bill, notes, manifest or {})
+        bills.append(build_bill(family, technology))
+    evaluation = evaluate(trace, designs, mapping, bills)
+    results = []
+    for index, (technology, bill) in enumerate(zip(technologies, bills, strict=True)):
+        result = _result(
+            trace, designs, evaluation, index, technology, bill, notes, manifest or {}, mapping
+        )
         check_result(result)
         results.append(result)
     return results
@@ -125,6 +96,7 @@ def _result(
     bill: Bill,
     notes: Sequence[str],
     manifest: dict[str, object],
+    mapping: str,
 ) -> Result:
     config = designs.configs[index]
     cycles, counts = evaluation.cycles[index], evaluation.counts[index]
@@ -148,12 +120,13 @@ def _result(
         weights=vars(trace.source),
         area=area_rows(bill, 0),
         phases=tuple(phases),
-        operators=_operators(trace, cycles, counts, component_rates(bill, 0)),
+        operators=_operators(trace, evaluation, index, component_rates(bill, 0)),
         charges=tuple(bills),
-        timeline=timeline(trace, designs, index, evaluation.kept, evaluation.totals),
+        timeline=timeline(trace, designs, index, evaluation),
         roofline=_roofline(designs, index),
         notes=(*notes, *_notes(trace, config, technology)),
         manifest=manifest,
+        mapping=mapping,
     )
 
 
@@ -176,9 +149,9 @@ def _phase(trace: Trace, phase: Phase, cycles: Integers, energy: Energy) -> Phas
 
 
 def _operators(
-    trace: Trace, cycles: Integers, counts: Integers, rates: Floats
+    trace: Trace, evaluation: Evaluation, index: int, rates: Floats
 ) -> tuple[OperatorRow, ...]:
-    energy = counts @ rates.T
+    cycles, energy = evaluation.cycles[index], evaluation.counts[index] @ rates.T
     number, pairs = instances(trace.operators), steps(trace.operators)
     rows = []
     for o, name in enumerate(trace.names):
@@ -202,9 +175,24 @@ def _operators(
                 dram_bytes=int(cycle[DRAM_BYTES]),
                 sram_bytes=int(cycle[SRAM_BITS]) // 8,
                 energy_pj=energy[o],
+                **_mapping(evaluation, index, o),
             )
         )
     return tuple(rows)
+
+
+def _mapping(evaluation: Evaluation, index: int, o: int) -> dict[str, Any]:
+    """Return how an operator is mapped, and what a search compared that with."""
+    place = int(evaluation.cycles[index, o, UNIT])
+    if place == VECTOR:
+        return {}
+    mapped = evaluation.mapped
+    spelled = spelled_mapping(evaluation.workload, mapped, index, o, place)
+    if mapped is None:
+        return {"mapping": spelled}
+    causes = mapped.fixed_cycles[index, o, IDEAL : IDEAL + len(CAUSES)]
+    looked = int(mapped.looked[index, o])
+    return {"mapping": spelled, "looked": looked, "fixed_cycles": int(causes.sum())}
 
 
 def _roofline(designs: Designs, index: int) -> Roofline:

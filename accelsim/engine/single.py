@@ -17,8 +17,8 @@ from accelsim.engine.columns import (
     GEMM_COLUMNS,
     IDEAL,
 )
+from accelsim.engine.evaluation import Evaluation, evaluate
 from accelsim.engine.gemm import array_gemm
-from accelsim.engine.simulate import Evaluation, evaluate
 from accelsim.engine.timing import gemm_cycles_scalesim
 from accelsim.errors import UserError
 from accelsim.hardware.actions import Role, UnitAction, counter

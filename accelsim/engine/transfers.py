@@ -14,6 +14,7 @@ from accelsim.engine.columns import (
     F_WEIGHTS,
     F_WRITTEN,
 )
+from accelsim.engine.mapping import Stays
 from accelsim.hardware.design import Decoder, Resident
 from accelsim.kernels import inlined_kernel, lean_kernel
 from accelsim.trace import Phase, Stationary
@@ -254,6 +255,38 @@ def stored_of_instance(op, machine, kept, totals, k, n):
 
 
 @inlined_kernel
+def half_stream(op, machine):
+    """Return half of the buffer that a second operand streams through, in bytes."""
+    room = machine.weight_stream
+    if op.stationary == Stationary.CACHE:
+        room = machine.activation_stream
+    return max(room // HALF, 1)
+
+
+@inlined_kernel
+def holds_rows(machine, inputs, m_tile, m):
+    """Whether half of the activation stream holds ``m_tile`` whole rows of a spilled operand."""
+    half = max(machine.activation_stream // HALF, 1)
+    return float(inputs) * float(m_tile) <= float(half) * float(m)
+
+
+@inlined_kernel
+def dram_of_tiles(mapping, machine, stored, inputs, m, n):
+    """Return (weight bytes, activation bytes) one instance reads from DRAM in tiles of a mapping.
+
+    An operand comes again for every tile of the dimension that it lacks, unless it stays.
+    """
+    rows, columns = ceil_div(m, mapping.m_tile), ceil_div(n, mapping.n_tile)
+    if stored == 0:
+        return 0, inputs
+    if mapping.stays == Stays.WEIGHTS:
+        return stored, inputs * columns
+    if mapping.stays == Stays.ACTIVATIONS or holds_rows(machine, inputs, mapping.m_tile, m):
+        columns = 1
+    return stored * rows, inputs * columns
+
+
+@inlined_kernel
 def dram_of_gemm(op, machine, stored, inputs, times, pieces):
     """Return (weight bytes, activation bytes) one instance reads from DRAM.
 
@@ -264,10 +297,7 @@ def dram_of_gemm(op, machine, stored, inputs, times, pieces):
     """
     if stored == 0:
         return 0, inputs
-    room = machine.weight_stream
-    if op.stationary == Stationary.CACHE:
-        room = machine.activation_stream
-    half = max(room // HALF, 1)
+    half = half_stream(op, machine)
     held = sram_bytes(op, machine, stored)
     again = times if held > half * pieces else 1
     if inputs == 0:

@@ -135,7 +135,7 @@ def _figures(plan: Plan, family: Family, technology: Technology) -> list[Any]:
     columns: list[Any] = []
     for run in plan.runs:
         trace = run.traces[family.config.network_form]
-        totals = evaluate_family(trace, family, technology)
+        totals = evaluate_family(trace, family, technology, run.mapping)
         if not columns:
             columns += design_figures(family.units, totals)
         columns += workload_figures(trace.workload, family.machines["clock_mhz"], totals)

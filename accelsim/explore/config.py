@@ -96,6 +96,9 @@ class WorkloadConfig(Schema):
     decode: int | None = Field(None, description="decode passes, by default 64")
     batch: int = Field(1, description="sequences")
     seed: int = Field(0, description="of synthetic counts")
+    mapping: Literal["fixed", "latency", "energy", "edp"] = Field(
+        "fixed", description="fixed, or what a search of each operator's mapping minimises"
+    )
 
 
 class MethodConfig(Schema):

@@ -28,6 +28,7 @@ class Run:
 
     prefix: str  # of its columns, empty where there is one workload
     traces: Mapping[str, Trace]
+    mapping: str = "fixed"
 
 
 @dataclass(frozen=True)

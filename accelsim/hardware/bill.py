@@ -106,6 +106,7 @@ def _unit_lines(family: Family, plan: Floorplan, technology: Technology) -> Iter
             yield from _sum_lines(role, unit, pe, bits, sums, technology)
             yield from _clock_lines(role, unit, technology)
             yield from _wire_lines(role, unit, family, plan, technology)
+            yield from _multiplexer_lines(role, unit, family, technology)
     yield from _format_lines(family, technology)
 
 
@@ -250,6 +251,23 @@ def _wire_lines(
         technology.price("wire.energy"),
         pitch_mm * 1e-3,
     )
+
+
+def _multiplexer_lines(
+    role: Role, unit: int, family: Family, technology: Technology
+) -> Iterator[Line]:
+    """Where an array takes several dataflows, each bit passes as many inputs more on its way."""
+    config = family.config.array if unit == ARRAY else family.config.mac
+    assert config is not None
+    if len(config.dataflows) > 1:
+        for action in (UnitAction.OPERAND_CLOCK, UnitAction.ACCUMULATOR_CLOCK):
+            yield Line(
+                counter(role, action),
+                _component(role, unit, "operand_registers"),
+                _step(role, STORAGE),
+                technology.price("dataflow.mux.energy"),
+                len(config.dataflows) - 1,
+            )
 
 
 def _vector_mac_lines(role: Role, technology: Technology) -> Iterator[Line]:

@@ -20,6 +20,8 @@ from accelsim.hardware.pe import PE
 from accelsim.hardware.prices import Price, weakest
 from accelsim.hardware.registers import (
     control_register_bits,
+    dataflows_of,
+    has_drain_adders,
     operand_register_bits,
     sum_register_bits,
 )
@@ -55,6 +57,8 @@ def characterised_name(pe: PE, wiring: ArrayConfig) -> str:
     """Return the NAME under which a PE, wired this way, is measured."""
     if wiring.organisation == "dot_product":
         return _DOT_UNITS.get(pe.name, f"{pe.name}_dot")
+    if len(dataflows_of(wiring)) > 1:
+        return f"{pe.name}_flexible"
     if wiring.dataflow != "os":
         return f"{pe.name}_held"
     return f"{pe.name}_os" if pe.fused else pe.name
@@ -160,7 +164,7 @@ def _as_measured(
     for key in ("latency", "accumulator_bits", "lanes"):
         own[key] = np.rint(shape[key])
     sums = sum_register_bits(wiring, own)
-    if wiring.dataflow != "os":  # the adder at the foot of a column is no part of a PE
+    if has_drain_adders(wiring):  # the adder at the foot of a column is no part of a PE
         sums = sums - own["accumulator_bits"] * own["latency"]
     operands, control = operand_register_bits(wiring, own), control_register_bits(wiring, own)
     lanes = unit["lanes"] / shape["lanes"]

@@ -29,7 +29,12 @@ from accelsim.hardware.design import (
 )
 from accelsim.hardware.fields import STORED, Fields, resolve_names
 from accelsim.hardware.pe import TERNARY_TOGGLES, lookup_pe
-from accelsim.hardware.registers import operand_register_bits, sum_register_bits
+from accelsim.hardware.registers import (
+    dataflows_of,
+    has_drain_adders,
+    operand_register_bits,
+    sum_register_bits,
+)
 from accelsim.hardware.rules import design_rules
 
 DATAFLOWS = {
@@ -101,6 +106,10 @@ def _fill_unit(unit: npt.NDArray[np.void], fields: Fields, key: str) -> None:
     toggles = ("toggle_zero_plus", "toggle_zero_minus", "toggle_plus_minus")
     for name, bits in zip(toggles, TERNARY_TOGGLES[pe.weight], strict=True):
         unit[name] = bits
+    unit["dataflows"] = 1 << Organisation.DOT
+    if not dot:
+        unit["dataflows"] = sum(1 << DATAFLOWS[name] for name in dataflows_of(wiring))
+    unit["drain_adders"] = has_drain_adders(wiring)
     unit["operand_register_bits"] = operand_register_bits(wiring, unit)
     unit["sum_register_bits"] = sum_register_bits(wiring, unit)
 

@@ -80,6 +80,8 @@ UNIT_DTYPE = np.dtype(
             "toggle_plus_minus",
             "operand_register_bits",
             "sum_register_bits",
+            "dataflows",  # bit o is set where the unit can take organisation o
+            "drain_adders",
         )
     ]
 )

@@ -33,6 +33,7 @@ from accelsim.hardware.memory import (
 )
 from accelsim.hardware.pe import PE
 from accelsim.hardware.prices import Price
+from accelsim.hardware.registers import has_drain_adders, multiplexed_bits
 from accelsim.hardware.rules import Rule
 from accelsim.hardware.technology import Technology
 
@@ -181,10 +182,7 @@ def _codes(family: Family) -> tuple[int, ...]:
 def _sums_per_cycle(family: Family, code: int) -> Any:
     """Return bits of sums that leave a unit in a cycle; partial ones are also read back."""
     unit = family.units[:, code]
-    held = (unit["organisation"] == Organisation.SYSTOLIC_WS) | (
-        unit["organisation"] == Organisation.SYSTOLIC_IS
-    )
-    return unit["cols"] * unit["accumulator_bits"] * np.where(held, 2, 1)
+    return unit["cols"] * unit["accumulator_bits"] * np.where(unit["drain_adders"] == 1, 2, 1)
 
 
 def _role_ports(family: Family, role: str) -> tuple[Any, Any]:
@@ -200,8 +198,13 @@ def _ports(family: Family, code: int) -> tuple[Any, Any]:
     """Return moving and second operands that enter a unit's edge in a cycle, [G] each."""
     unit = family.units[:, code]
     rows, cols = unit["rows"] * unit["lanes"], unit["cols"] * unit["lanes"]
-    held_inputs = unit["organisation"] == Organisation.SYSTOLIC_IS
-    return np.where(held_inputs, cols, rows), np.where(held_inputs, rows, cols)
+    held_inputs = unit["dataflows"] & (1 << Organisation.SYSTOLIC_IS) != 0
+    alone = unit["dataflows"] == 1 << Organisation.SYSTOLIC_IS
+    either = np.where(held_inputs, np.maximum(rows, cols), 0)
+    return (
+        np.where(alone, cols, np.maximum(rows, either)),
+        np.where(alone, rows, np.maximum(cols, either)),
+    )
 
 
 def _unit_parts(
@@ -216,7 +219,7 @@ def _unit_parts(
         rows = _composed_parts(pe, config, unit, technology)
     else:
         rows = _measured_parts(measured, unit)
-    if config.dataflow != "os":
+    if has_drain_adders(config):
         sums = technology.price("fp32_add.area" if pe.float_sum else "int_add.area", bits)
         rows.append(("reduction", "k-fold adders", unit["cols"], sums))
     for component, part, count, price in rows:
@@ -254,6 +257,9 @@ def _composed_parts(
         rows.append(("reduction", "adder trees", adders, f"{name}.tree.area", None))
     if pe.fused:
         rows.append(("accumulator", "normalisation", pes, f"{name}.normalise.area", None))
+    if len(config.dataflows) > 1:
+        ways = pes * multiplexed_bits(config, unit)
+        rows.append(("operand_registers", "multiplexers", ways, "dataflow.mux.area", None))
     return [
         (component, part, count, technology.price(price, width))
         for component, part, count, price, width in rows

@@ -15,14 +15,25 @@ from accelsim.config import ArrayConfig
 Integers = npt.NDArray[np.int64]
 
 
+def dataflows_of(wiring: ArrayConfig) -> tuple[str, ...]:
+    """Return the dataflows that a systolic array can take."""
+    return tuple(wiring.dataflows) or (wiring.dataflow,)
+
+
+def has_drain_adders(wiring: ArrayConfig) -> bool:
+    """Return whether adders stand in front of the output buffer: ws and is need them."""
+    return wiring.drain_adders or set(dataflows_of(wiring)) != {"os"}
+
+
 def operand_register_bits(wiring: ArrayConfig, unit: npt.NDArray[np.void]) -> Integers:
     """Return the bits of all operand registers: of the PEs, and the skew at the edges.
 
     Dot-product units share registers at the edges. A second held operand waits in a shadow; with
-    latency it travels through L registers instead.
+    latency it travels through L registers instead. An array of several dataflows has of each kind
+    as many as the one that asks for most.
 
     Args:
-        wiring: Gives organisation and dataflow, never a number.
+        wiring: Gives organisation and dataflows, never a number.
         unit: The numbers, [G].
     """
     activation, weight = unit["activation_bits"], unit["weight_bits"]
@@ -30,30 +41,37 @@ def operand_register_bits(wiring: ArrayConfig, unit: npt.NDArray[np.void]) -> In
     if wiring.organisation == "dot_product":
         return _whole((rows * activation + cols * weight) * unit["lanes"])
     west, north = triangle(rows), triangle(cols)
-    if wiring.dataflow == "os":
-        return _whole((rows * cols + west) * activation + (rows * cols + north) * weight)
-    streamed, held = (activation, weight) if wiring.dataflow == "ws" else (weight, activation)
     copies = np.where(unit["overlap"] == 1, np.maximum(2, latency), 1)
-    return _whole((rows * cols + latency * west) * streamed + (rows * cols * copies + north) * held)
+    streamed, held = rows * cols + latency * west, rows * cols * copies + north
+    # Words of activations and of weights.
+    words = {
+        "os": (rows * cols + west, rows * cols + north),
+        "ws": (streamed, held),
+        "is": (held, streamed),
+    }
+    activations, weights = zip(*(words[name] for name in dataflows_of(wiring)), strict=True)
+    most = (np.maximum.reduce(activations), np.maximum.reduce(weights))
+    return _whole(most[0] * activation + most[1] * weight)
 
 
 def sum_register_bits(wiring: ArrayConfig, unit: npt.NDArray[np.void]) -> Integers:
     """Return the bits of all registers of sums: pipelines, accumulators, drain words, deskew.
 
     os and dot have q = ceil(L / II) accumulators where they interleave and a drain word where folds
-    overlap; ws and is have a further adder at the foot of each column; dot has registers after its
+    overlap; adders in front of the output buffer have L registers each; dot has registers after its
     products and after each adder of its tree. Arguments as in ``operand_register_bits``.
     """
     rows, cols, latency, bits = (
         unit[name] for name in ("rows", "cols", "latency", "accumulator_bits")
     )
     dot = wiring.organisation == "dot_product"
-    deskew = 0 if dot else triangle(cols)
-    if wiring.dataflow != "os":
-        return _whole(bits * ((rows + 1) * cols * latency + deskew))
-    accumulators = np.where(unit["interleave"] == 1, -(-latency // unit["interval"]), 1)
-    words = latency - 1 + accumulators + unit["overlap"]
-    sums = bits * (rows * cols * words + deskew)
+    words = latency
+    if "os" in dataflows_of(wiring):
+        accumulators = np.where(unit["interleave"] == 1, -(-latency // unit["interval"]), 1)
+        words = latency - 1 + accumulators + unit["overlap"]  # at least L
+    sums = bits * (rows * cols * words + (0 if dot else triangle(cols)))
+    if has_drain_adders(wiring):
+        sums = sums + bits * cols * latency
     if dot:
         sums = sums + rows * cols * (2 * unit["lanes"] - 1) * unit["product_bits"]
     return _whole(sums)
@@ -75,6 +93,15 @@ def control_register_bits(wiring: ArrayConfig, unit: npt.NDArray[np.void]) -> In
     index = np.maximum(1, np.ceil(np.log2(sums)).astype(np.int64))
     own = unit["lanes"] if wiring.organisation == "dot_product" else 6 + index
     return _whole(own + overlap + (latency - 1) * (2 + index))
+
+
+def multiplexed_bits(wiring: ArrayConfig, unit: npt.NDArray[np.void]) -> Any:
+    """Return the two-input multiplexers of a PE: one for each operand and sum bit, [G].
+
+    Each further dataflow is one more input. Arguments as in ``operand_register_bits``.
+    """
+    bits = unit["activation_bits"] + unit["weight_bits"] + unit["accumulator_bits"]
+    return bits * (len(wiring.dataflows) - 1)
 
 
 def triangle(edge: Any) -> Any:

@@ -101,6 +101,18 @@ def _unit_rules(fields: Fields, key: str) -> Iterator[Rule]:
         "allowed: os",
     )
     yield Rule(
+        f"{key}.dataflows",
+        "only a systolic array takes several dataflows, each named once, its fixed one among them",
+        not unit.dataflows
+        or (
+            not dot
+            and unit.dataflow in unit.dataflows
+            and len(set(unit.dataflows)) == len(unit.dataflows)
+        ),
+        unit.dataflows,
+        "allowed: [] or, of a systolic array, its dataflow and others",
+    )
+    yield Rule(
         f"{key}.organisation",
         "a fused PE has no systolic form",
         dot or not pe.fused,

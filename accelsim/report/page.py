@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from markupsafe import Markup
 
+from accelsim.report.mappings import mapping_note, mapping_text
 from accelsim.report.palette import CAUSE_FILLS, COMPONENT_FILLS, HOW_FILLS, PALETTE, Fill
 from accelsim.report.quantities import (
     MISSING,
@@ -65,6 +66,7 @@ def page(result: Result, pictures: Iterable[Context]) -> str:
         "evidence": _evidence(content),
         "weak": sum(content["price_share"][how] for how in MARKED_HOWS),
         "operators": _operators(result),
+        "mapping_note": mapping_note(result),
         "command": _command([result]),
         "design_yaml": _yaml(result),
         "manifest": json_text(result.manifest),
@@ -268,6 +270,8 @@ def _operators(result: Result) -> list[Context]:
             "bound": row.bound,
             "dram_bytes": row.dram_bytes,
             "joules": float(row.energy_pj.sum()) * JOULES_PER_PJ,
+            "mapping": mapping_text(row.mapping),
+            "gain": ratio(row.fixed_cycles or row.total_cycles, row.total_cycles),
         }
         for row in result.operators
     ]
@@ -369,6 +373,7 @@ def _command(results: Sequence[Result]) -> str:
     words = ["accelsim", "run" if len(results) == 1 else "compare"]
     words += [f"{result.design}.yaml" for result in results]
     words += ["--network" if shapes else "--checkpoint", first.network]
+    words += ["--mapping", first.mapping] if first.mapping != "fixed" else []
     for key in ("prefill", "decode", "batch"):
         words += [f"--{key}", str(first.workload[key])]
     if "seed" in first.manifest:

@@ -85,6 +85,16 @@ OPERATOR_COLUMNS = (
     "sram_bytes",
     "energy_j",
     *(f"{component}_j" for component in COMPONENTS),
+    "dataflow",
+    "m_tile",
+    "k_tile",
+    "n_tile",
+    "stays",
+    "split",
+    "chunk",
+    "causal",
+    "mappings_looked_at",
+    "fixed_mapping_cycles",
 )
 
 TENSOR_COLUMNS = (
@@ -146,6 +156,7 @@ def manifest_json(result: Result) -> str:
         "technology": result.technology,
         "node_nm": result.node_nm,
         "workload": result.workload,
+        "mapping": result.mapping,
         "weights": result.weights,
         "notes": result.notes,
         **result.manifest,
@@ -214,7 +225,18 @@ def _operator_line(row: OperatorRow) -> list[Any]:
         row.sram_bytes,
         total(joules),
         *joules,
+        *_mapping_cells(row),
     ]
+
+
+def _mapping_cells(row: OperatorRow) -> list[Any]:
+    """Return how an operator is mapped; cells are empty where there is nothing to choose."""
+    mapping = row.mapping
+    if mapping is None:
+        return [None] * 10
+    tile = (mapping.m_tile, mapping.k_tile, mapping.n_tile)
+    array = (mapping.dataflow, *tile, mapping.stays, mapping.split, mapping.chunk or None)
+    return [*array, mapping.causal, row.looked or None, row.fixed_cycles]
 
 
 def _charge_line(charge: Charge) -> list[Any]:

@@ -35,15 +35,15 @@ _SETTLED = 24  # cycles until registers hold nothing of the start
 
 
 class Operands(Protocol):
-    """What one linear of a network multiplies: codes [tokens, k], weights [outputs, k]."""
+    """What one linear of a network multiplies: activations [tokens, k], weights [outputs, k]."""
 
     @property
     def name(self) -> str:
         """Name of the linear."""
 
     @property
-    def codes(self) -> npt.NDArray[Any]:
-        """The codes, int8."""
+    def activations(self) -> npt.NDArray[Any]:
+        """The int8 codes."""
 
     @property
     def weights(self) -> npt.NDArray[Any]:
@@ -153,7 +153,7 @@ def _streams(
     streams = list(drawn_streams(rng, cycles, ternary, drawn))
     if ternary and operands:
         picks = [operands[index * len(operands) // cut % len(operands)] for index in range(cut)]
-        streams += [network_stream(o.name, o.codes, o.weights, cycles, rng) for o in picks]
+        streams += [network_stream(o.name, o.activations, o.weights, cycles, rng) for o in picks]
     return [fitted(stream, subject, rng) for stream in streams]
 
 
