@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import yaml
 from engine_factory import design, gemm_trace, network_trace
+from test_engine_counts import Array, operands
 
 from accelsim.engine.bill import Bill, build_bill, price_counts
 from accelsim.engine.evaluation import evaluate
@@ -317,3 +318,47 @@ def test_widths_become_one_price_by_width(tmp_path: Path) -> None:
     assert technology.price("pe.adder.delay").value == 100 / 16
     assert technology.price("pe.adder.shape.latency", 40).value == 1
     assert technology.price("pe.adder.shape.accumulator_bits", 20).value == 20
+
+
+@pytest.mark.parametrize("node", ["45nm", "7nm"])
+@pytest.mark.parametrize(
+    ("pe", "bits", "latency"), [("ternary_add", 20, 1), ("int8_mac", 24, 2), ("fp16_fmac", 32, 3)]
+)
+def test_published_technologies_charge_products_additions_and_changed_bits(
+    node: str, pe: str, bits: int, latency: int
+) -> None:
+    """Loops over folds, PEs and steps count; the prices are those of a PE's parts."""
+    technology = load_technology(node)
+    codes, weights = operands(5, 9, 7, seed=2)
+    config = design(
+        f"array.pe={pe}",
+        "array.rows=2",
+        "array.cols=3",
+        f"array.latency={latency}",
+        f"array.accumulator.bits={bits}",
+    )
+    rows = build_designs([config])
+    counts = evaluate(gemm_trace(codes, weights), rows).counts.sum(axis=1)
+    bill = bill_of(Family(config, rows.units, rows.machines), technology)
+    done = Array("os", pe, 2, 3, latency=latency).run(codes, weights)
+    skips = pe == "ternary_add"
+    additions = done["add"] + done["reduction"]
+    product_bits = {"ternary_add": 8, "int8_mac": 16, "fp16_fmac": 32}[pe]
+
+    def price(name: str) -> float:
+        return float(technology.price(name, bits).value)
+
+    wanted = {
+        f"pe.{pe}.product_ternary.energy": done["weight_nonzero"] if skips else done["step"],
+        f"pe.{pe}.add.energy": additions,
+        f"pe.{pe}.accumulate.energy": additions,
+        "register.toggle.energy": additions * product_bits / 2
+        + int(counts[0, counter(Role.LINEAR, UnitAction.OPERAND_TOGGLE)]),
+    }
+    for name, count in wanted.items():
+        charged = sum(
+            int(counts[0, line.counter]) * float(np.ravel(line.quantity * line.price.value)[0])
+            for line in bill.lines
+            if line.price.name == name
+        )
+        assert charged == pytest.approx(count * price(name), rel=1e-12)
