@@ -11,17 +11,17 @@ import pytest
 from engine_factory import design, gemm_trace, hamming
 
 from accelsim.engine.evaluation import evaluate
-from accelsim.hardware.actions import SHARED, Role, SharedAction, UnitAction, counter
+from accelsim.hardware.actions import EVENTS, SHARED, Role, SharedAction, UnitAction, counter
 from accelsim.hardware.columns import build_designs
 
 Integers = npt.NDArray[np.int64]
 
 SHAPES = [(1, 1, 1), (1, 7, 5), (2, 3, 3), (5, 4, 7), (4, 12, 6), (7, 9, 10), (12, 5, 1)]
 PES = {
-    "ternary_add": {"skips": True, "product": None, "operand": (8, 2), "accumulator": 20},
-    "int8_mac": {"skips": False, "product": "ternary", "operand": (8, 8), "accumulator": 24},
-    "fp16_fmac": {"skips": False, "product": "ternary", "operand": (16, 16), "accumulator": 32},
-    "fp16_fused": {"skips": False, "product": "ternary", "operand": (16, 16), "accumulator": 32},
+    "ternary_add": {"skips": True, "operand": (8, 2), "accumulator": 20},
+    "int8_mac": {"skips": False, "operand": (8, 8), "accumulator": 24},
+    "fp16_fmac": {"skips": False, "operand": (16, 16), "accumulator": 32},
+    "fp16_fused": {"skips": False, "operand": (16, 16), "accumulator": 32},
 }
 TERNARY_CODES = {"ternary_add": {0: 0b00, 1: 0b01, -1: 0b11}}
 
@@ -60,13 +60,15 @@ class Array:
             self._operand_held(weights.T, codes.T, "w", "a")
         return self.done
 
-    def _add(self, weight: int) -> None:
-        if PES[self.pe]["product"]:
-            self.done["product"] += 1
+    def _step(self, activation: int, weight: int) -> None:
+        self.done["step"] += 1
+        self.done["weight_nonzero"] += weight != 0
+        self.done["both_nonzero"] += weight != 0 and activation != 0
+
+    def _add(self, activation: int, weight: int) -> None:
+        self._step(activation, weight)
         if weight or not PES[self.pe]["skips"]:
             self.done["add"] += 1
-            if PES[self.pe]["skips"]:
-                self.done["product"] += 1  # the selection
 
     def _sums_held(self, codes: Integers, weights: Integers) -> None:
         used_rows, used_cols = codes.shape[0], weights.shape[1]
@@ -78,14 +80,15 @@ class Array:
             for j in range(used_cols):
                 self.done["w_read"] += width
                 self.done["w_move"] += j if self.dataflow == "os" else width
-            for _ in range(used_rows):
+            for i in range(used_rows):
                 for j in range(used_cols):
                     if self.dataflow == "os":
                         self.done["a_move"] += 1
                         self.done["w_move"] += 1
-                        self._add(int(weights[step, j]))
+                        self._add(int(codes[i, step]), int(weights[step, j]))
                     else:
-                        self.done["product"] += width
+                        for lane in range(step, step + width):
+                            self._step(int(codes[i, lane]), int(weights[lane, j]))
                         self.done["tree"] += width - 1
                         self.done["tree_registers"] += width + width - 1
                         self.done["normalise"] += PES[self.pe]["accumulator"] == 32
@@ -97,7 +100,7 @@ class Array:
         for i in range(used_rows):
             for j in range(used_cols):
                 for _ in range(self._partial_sums(steps) - 1):
-                    self.done["add"] += 1
+                    self.done["reduction"] += 1
                     self.done["sum_move"] += self.latency
                 below = len(range(i + 1, self.rows))
                 self.done["drain"] += below + (1 if self.overlap else 0)
@@ -148,7 +151,8 @@ class Array:
         for j in range(tile.shape[1]):
             for i in range(tile.shape[0]):
                 # The ternary operand is the held one in ws, the streamed one in is.
-                self._add(int(tile[i, j] if moving == "a" else word[i]))
+                pair = (int(word[i]), int(tile[i, j]))
+                self._add(*(pair if moving == "a" else pair[::-1]))
             for _ in range(self.rows + 1):  # every row, and the adder at the foot
                 self.done["sum_move"] += self.latency
             self.done["drain"] += self.cols - 1 - j
@@ -189,10 +193,10 @@ def expected(array: Array, done: Counter[str], k: int, n: int) -> dict[str, int]
     tree_bits = done["tree_registers"] * product_bits
     stored = -(-k * n * 2 // 8)
     return {
-        "product": 0,
-        "product_ternary": done["product"],
+        **{f"ternary_{event}": done[event] for event in EVENTS[:3]},
+        **{f"dense_{event}": 0 for event in EVENTS},
         "add": done["add"],
-        "accumulate": done["add"],
+        "reduction": done["reduction"],
         "tree_add": done["tree"],
         "normalise": done["normalise"] if array.pe == "fp16_fused" else 0,
         "partial_add": done["partial"],
@@ -283,6 +287,35 @@ def test_toggles_are_exact_where_neighbours_meet_in_one_fold() -> None:
     expected_toggles = activations + hamming(bits[1:], bits[:-1])
     found = simulated(Array("dot", "ternary_add", 2, 3), codes, weights)
     assert found["operand_toggle"] == expected_toggles
+
+
+@pytest.mark.parametrize("dataflow", ["os", "dot"])
+def test_ports_toggle_once_for_each_pe_that_works_with_a_word(dataflow: str) -> None:
+    """Every PE of two operands that fit the array sees a row of the one, a column of the other."""
+    codes, weights = operands(2, 30, 3, seed=5)
+    bits = np.vectorize(TERNARY_CODES["ternary_add"].__getitem__)(weights)
+    found = simulated(Array(dataflow, "ternary_add", 2, 3), codes, weights)
+    pairs = [(codes[i], bits[:, j]) for i in range(2) for j in range(3)]
+    at_activations = sum(hamming(a[1:], a[:-1]) for a, _ in pairs)
+    at_weights = sum(hamming(w[1:], w[:-1]) for _, w in pairs)
+    assert found["ternary_activation_toggle"] == at_activations
+    assert found["ternary_weight_toggle"] == at_weights
+    beyond = found["operand_toggle"] - at_activations - at_weights
+    assert found["skew_toggle"] == max(beyond, 0)
+    assert (beyond > 0) == (dataflow == "os")
+
+
+@pytest.mark.parametrize("dataflow", ["ws", "is"])
+def test_a_held_operand_toggles_in_its_own_pe_alone(dataflow: str) -> None:
+    codes, weights = operands(6, 2, 3, seed=5)
+    bits = np.vectorize(TERNARY_CODES["ternary_add"].__getitem__)(weights)
+    found = simulated(Array(dataflow, "ternary_add", 2, 6), codes, weights)
+    if dataflow == "ws":
+        wanted = (hamming(codes[1:], codes[:-1]) * 3, hamming(bits[1:], bits[:-1]))
+    else:
+        wanted = (hamming(codes[:, 1:], codes[:, :-1]), hamming(bits[:, 1:], bits[:, :-1]) * 6)
+    names = ("ternary_activation_toggle", "ternary_weight_toggle")
+    assert tuple(found[name] for name in names) == wanted
 
 
 def register_histories(dataflow: str, codes: Integers, weights: Integers, rows: int, cols: int):

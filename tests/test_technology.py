@@ -25,6 +25,7 @@ from accelsim.hardware.technology import (
 
 ROOT = Path(__file__).resolve().parents[1]
 NODES = {name: load_technology(name) for name in ("45nm", "7nm")}
+SYNTHESISED = {name: load_technology(name) for name in ("asap7", "sky130")}
 PES = ("ternary_add", "int8_mac", "fp16_fmac", "bf16_fmac", "fp16_fused", "bf16_fused")
 STAGES = ("product", "add", "accumulate", "tree", "normalise")
 NEEDED = (
@@ -131,8 +132,8 @@ def technology(request: pytest.FixtureRequest) -> Technology:
     return NODES[request.param]
 
 
-def test_both_nodes_come_with_the_project():
-    assert technology_names() == ("45nm", "7nm")
+def test_four_technologies_come_with_the_project():
+    assert technology_names() == ("45nm", "7nm", "asap7", "sky130")
 
 
 @pytest.mark.parametrize("name", NEEDED)
@@ -146,6 +147,29 @@ def test_every_needed_price_resolves_with_a_source(technology: Technology, name:
         assert np.all(np.isfinite(price.high))
         assert len(price.source) > 20
         assert price.how in HOWS
+
+
+@pytest.mark.parametrize("name", NEEDED)
+@pytest.mark.parametrize("node", ["asap7", "sky130"])
+def test_synthesised_technologies_price_all_that_the_published_ones_do(node: str, name: str):
+    price = SYNTHESISED[node].price(name, np.arange(8, 65))
+    assert np.all((price.low >= 0) & (price.low <= price.value) & (price.value <= price.high))
+    assert np.all(np.isfinite(price.high))
+
+
+def test_what_comes_from_cells_is_synthesised():
+    for technology in SYNTHESISED.values():
+        for name in ("register.clock.energy", "register.area", "fp32_add.energy", "leakage.logic"):
+            assert technology.price(name).how == "synthesised"
+        assert technology.price("int_add.energy", 24).how == "synthesised"
+        assert technology.price("pe.ternary_add.ternary.both_nonzero.energy", 24).value > 0
+
+
+def test_a_technology_may_build_on_another(tmp_path: Path):
+    (tmp_path / "base").mkdir()
+    written(tmp_path / "base", {"one.energy": entry(value=1.5)})
+    technology = load_technology(written(tmp_path, {}, shared_prices=["base/own.yaml"]))
+    assert technology.price("one.energy").value == 1.5
 
 
 def test_only_what_says_why_is_free(technology: Technology):

@@ -22,7 +22,6 @@ from accelsim.engine.columns import (
 )
 from accelsim.engine.dimensions import keeps_sums
 from accelsim.engine.transfers import (
-    HALF,
     activation_bits,
     ceil_div,
     is_packed,
@@ -31,7 +30,11 @@ from accelsim.engine.transfers import (
 from accelsim.hardware.actions import SHARED, UNIT_ACTIONS, SharedAction, UnitAction
 from accelsim.hardware.design import Decoder, Gating, Organisation
 from accelsim.kernels import inlined_kernel, lean_kernel
-from accelsim.trace import Stationary
+from accelsim.trace import Kind, Series, Stationary
+
+TERNARY_BITS = 2  # weight_bits of a row whose second operand is ternary
+# From an event with ternary second operands to the same one with others.
+DENSE_BLOCK = int(UnitAction.DENSE_STEP) - int(UnitAction.TERNARY_STEP)
 
 
 @lean_kernel
@@ -41,30 +44,35 @@ def count_unit(op, unit, role, gemm, scale, counts):
     executed = gemm[G_EXECUTED] * scale
     unit_steps = gemm[G_UNIT_STEPS] * scale
     reductions = gemm[G_REDUCTIONS] * scale
-    if unit.multiplies == 1 or unit.organisation == Organisation.DOT:
-        ternary = op.weight_bits == 2
-        kind = UnitAction.PRODUCT_TERNARY if ternary else UnitAction.PRODUCT
-        counts[base + kind] += executed
+    count_steps(op, executed, base, counts)
+    counts[base + UnitAction.REDUCTION] += reductions
     if unit.organisation == Organisation.DOT:
         counts[base + UnitAction.TREE_ADD] += executed - unit_steps
-        count_adds(unit, unit_steps + reductions, base, counts)
+        counts[base + UnitAction.ADD] += unit_steps
         if unit.fused == 1:
             counts[base + UnitAction.NORMALISE] += unit_steps
-    elif unit.skips_zero == 0:
-        count_adds(unit, executed + reductions, base, counts)
+    elif unit.skips_zero == 1:
+        counts[base + UnitAction.ADD] += op.weight_nonzero * op.m
     else:
-        count_adds(unit, reductions, base, counts)
+        counts[base + UnitAction.ADD] += executed
     counts[base + UnitAction.PARTIAL_ADD] += gemm[G_PARTIAL] * scale
     if unit.casts == 1 and op.activation_bits == 8:
         counts[base + UnitAction.CAST] += gemm[G_ACTIVATION] * scale
 
 
 @inlined_kernel
-def count_adds(unit, adds, base, counts):
-    """Count additions to a running sum."""
-    counts[base + UnitAction.ADD] += adds
-    counts[base + UnitAction.ACCUMULATE] += adds
-    counts[base + UnitAction.ACCUMULATOR_TOGGLE] += adds * unit.product_bits // HALF
+def count_steps(op, executed, base, counts):
+    """Count operand pairs, those with a weight and those where both count.
+
+    Only ternary weights are looked at one by one: zeros among others are too few to matter.
+    """
+    ternary = op.weight_bits == TERNARY_BITS
+    kind = 0 if ternary else DENSE_BLOCK
+    counts[base + kind + UnitAction.TERNARY_STEP] += executed
+    counts[base + kind + UnitAction.TERNARY_WEIGHT_NONZERO] += (
+        op.weight_nonzero * op.m if ternary else executed
+    )
+    counts[base + kind + UnitAction.TERNARY_BOTH_NONZERO] += op.both_nonzero
 
 
 @inlined_kernel
@@ -133,17 +141,19 @@ def count_clocks(unit, gemm, elapsed, idle_in_rows, scale, role, counts):
 
 
 @lean_kernel
-def count_toggles(op, unit, role, moves, counts):
-    """Count operand register bits that change, from the trace's transitions.
+def count_toggles(op, unit, role, executed, moves, counts):
+    """Count operand bits that change, in registers and at PEs, from the trace's transitions.
 
     The dataflow chooses the order: os and dot stream both operands along k; ws streams activations
     along m past weights loaded along k, is weights along n past activations loaded along k. Every
     register on an operand's way sees its transitions: they count as often as the mean word moves.
+    Every PE that works with a word sees them at its port.
 
     Args:
         op: The trace row.
         unit: The matrix unit.
         role: Whose counters.
+        executed: Operand pairs of one instance of each member.
         moves: float64 [2], register moves of the mean activation and the mean weight.
         counts: int64 [COUNTERS].
     """
@@ -152,8 +162,34 @@ def count_toggles(op, unit, role, moves, counts):
         activation = op.activation_hamming_m
     elif unit.organisation == Organisation.SYSTOLIC_IS:
         weight = _weight_toggles_n(op, unit)
-    toggles = int(activation * moves[0]) + int(weight * moves[1])
-    counts[role * UNIT_ACTIONS + UnitAction.OPERAND_TOGGLE] += toggles
+    base = role * UNIT_ACTIONS
+    in_registers = int(activation * moves[0]) + int(weight * moves[1])
+    visits = _port_visits(op, unit, executed)
+    at_activations, at_weights = int(activation * visits[0]), int(weight * visits[1])
+    kind = DENSE_BLOCK if op.weight_bits != TERNARY_BITS else 0
+    counts[base + kind + UnitAction.TERNARY_ACTIVATION_TOGGLE] += at_activations
+    counts[base + kind + UnitAction.TERNARY_WEIGHT_TOGGLE] += at_weights
+    counts[base + UnitAction.OPERAND_TOGGLE] += in_registers
+    counts[base + UnitAction.SKEW_TOGGLE] += max(in_registers - at_activations - at_weights, 0)
+
+
+@inlined_kernel
+def _port_visits(op, unit, executed):
+    """Return how many PEs the mean activation and the mean weight work in; a held one in its own.
+
+    Masked probabilities are no operands, see ``matrix.py``.
+    """
+    activations, weights = float(op.n), float(op.m)
+    if op.series == Series.N:
+        activations += op.series_step * (op.series_count - 1) / 2
+    if op.causal == 1:
+        streamed = op.m * op.k if op.kind == Kind.ATTENTION_QK else executed // op.n
+        activations, weights = executed / streamed, executed / (op.k * op.n)
+    if unit.organisation == Organisation.SYSTOLIC_WS:
+        weights = 1.0
+    elif unit.organisation == Organisation.SYSTOLIC_IS:
+        activations = 1.0
+    return activations, weights
 
 
 @inlined_kernel

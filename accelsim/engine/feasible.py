@@ -9,6 +9,7 @@ import numpy as np
 
 from accelsim.engine.residency import class_bytes
 from accelsim.formats import lookup_packing
+from accelsim.hardware.characterised import single_cycle_delay
 from accelsim.hardware.design import (
     ARRAY,
     MAC,
@@ -51,12 +52,12 @@ def run_rules(family: Family, trace: Trace, technology: Technology) -> Iterator[
 def _clock_rules(family: Family, technology: Technology) -> Iterator[Rule]:
     """A PE of single-cycle delay d, cut into L stages, clocks at L / d at best."""
     for code, key in ((ARRAY, "array"), (MAC, "mac")):
-        pe = unit_pe(family.config, code)
-        delay = technology.find(f"pe.{pe.name}.delay") if pe else None
+        pe, wiring = unit_pe(family.config, code), getattr(family.config, key)
+        delay = single_cycle_delay(technology, pe, wiring, family.units[:, code]) if pe else None
         if pe is None or delay is None:
             continue
         latency = family.units[:, code]["latency"]
-        best = latency * 1e3 / float(delay.value)
+        best = latency * 1e3 / delay
         clock = family.machines["clock_mhz"]
 
         def allowed(member: int, best: Any = best, latency: Any = latency) -> str:

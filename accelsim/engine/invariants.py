@@ -80,19 +80,19 @@ def _check_places(trace: Trace, designs: Designs, cycles: Integers) -> None:
 
 
 def _check_steps(trace: Trace, counts: Integers) -> None:
-    """Every pair of a product is formed somewhere; an adder-only array skips zero weights alone."""
+    """Every pair of a product is taken somewhere."""
     kind, needed = trace.operators["kind"], steps(trace.operators)
     attention = (kind == Kind.ATTENTION_QK) | (kind == Kind.ATTENTION_AV)
-    least = trace.operators["weight_nonzero"] * trace.operators["m"]
-    ternary = trace.operators["stationary"] == Stationary.TERNARY
-    needed = np.where(ternary, np.minimum(least, needed), needed)
     rows = ((Role.LINEAR, kind == Kind.GEMM), (Role.ATTENTION, attention))
     for role, chosen in (*rows, (Role.LM_HEAD, kind == Kind.LM_HEAD)):
         done = sum(
             counts[:, :, counter(role, action)]
-            for action in (UnitAction.PRODUCT, UnitAction.PRODUCT_TERNARY, UnitAction.VECTOR_MAC)
+            for action in (UnitAction.TERNARY_STEP, UnitAction.DENSE_STEP, UnitAction.VECTOR_MAC)
         )
         _require(bool((done >= needed)[:, chosen].all()), trace, "products were lost")
+    priced = counts[:, :, counter(Role.LINEAR, UnitAction.TERNARY_STEP)]
+    every = sum(counts[:, :, counter(role, UnitAction.TERNARY_STEP)] for role in Role)
+    _require(bool((priced == every).all()), trace, "ternary weights outside of linear layers")
 
 
 def _check_clocks(

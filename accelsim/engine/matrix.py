@@ -27,7 +27,6 @@ from accelsim.engine.columns import (
     TEMPORAL,
 )
 from accelsim.engine.counts import (
-    count_adds,
     count_array_ports,
     count_clocks,
     count_dram,
@@ -73,7 +72,6 @@ from accelsim.engine.transfers import (
     sum_of_ceils,
 )
 from accelsim.hardware.actions import SHARED, UNIT_ACTIONS, SharedAction, UnitAction
-from accelsim.hardware.design import Organisation
 from accelsim.kernels import inlined_kernel, lean_kernel
 from accelsim.trace import Kind, Series
 
@@ -125,11 +123,7 @@ def matrix_on_array(op, unit, machine, mapping, role, kept, totals, lead, cycles
     count_dram(flow, scale, counts)
     counts[SHARED + SharedAction.INSTRUCTION] += gemm[G_FOLDS] * scale
     counts[SHARED + SharedAction.CONTROL_CYCLE] += gemm[G_TOTAL] * scale
-    if unit.skips_zero == 1 and unit.organisation != Organisation.DOT:
-        additions = op.weight_nonzero * op.m
-        count_adds(unit, additions, role * UNIT_ACTIONS, counts)
-        counts[role * UNIT_ACTIONS + UnitAction.PRODUCT_TERNARY] += additions
-    count_toggles(op, unit, role, moves, counts)
+    count_toggles(op, unit, role, gemm[G_EXECUTED], moves, counts)
     return elapsed, left
 
 

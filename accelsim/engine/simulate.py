@@ -33,7 +33,9 @@ from accelsim.engine.feasible import sum_bits
 from accelsim.engine.invariants import check_result
 from accelsim.engine.mapping import FIXED
 from accelsim.engine.spelled import spelled_mapping
-from accelsim.hardware.design import ARRAY, MAC, VECTOR, Designs, Family, unit_pe
+from accelsim.hardware.characterised import name_with_delay
+from accelsim.hardware.design import ARRAY, VECTOR, Designs, Family, unit_pe
+from accelsim.hardware.pe import lookup_pe
 from accelsim.hardware.technology import Technology
 from accelsim.result import (
     BOUNDS,
@@ -222,11 +224,11 @@ def _notes(trace: Trace, config: DesignConfig, technology: Technology) -> list[s
                 else ""
             )
         )
-    pes = [pe.name for pe in (unit_pe(config, ARRAY), unit_pe(config, MAC)) if pe is not None]
-    unknown = [name for name in dict.fromkeys(pes) if technology.find(f"pe.{name}.delay") is None]
+    parts = [part for part in (config.array, config.mac) if part is not None]
+    unknown = [p.pe for p in parts if name_with_delay(technology, lookup_pe(p.pe), p) is None]
     if unknown:
         notes.append(
             f"{config.clock_mhz:g} MHz is an assumption: {technology.name} has no delay of "
-            + " and ".join(unknown)
+            + " and ".join(dict.fromkeys(unknown))
         )
     return notes

@@ -21,22 +21,30 @@ class Role(IntEnum):
 class UnitAction(IntEnum):
     """Actions of a matrix unit, counted per role."""
 
-    PRODUCT = 0  # product of two dense operands
-    PRODUCT_TERNARY = 1  # product, or selection, with a ternary second operand
-    ADD = 2  # addition of one product, at operand width
-    ACCUMULATE = 3  # what the accumulator's width adds to that addition
-    TREE_ADD = 4  # adder of a dot-product unit's tree
-    NORMALISE = 5  # normalisation of a fused floating dot product
-    ACCUMULATOR_CLOCK = 6  # accumulator and pipeline bits clocked in active PEs
-    ACCUMULATOR_TOGGLE = 7  # bits that change in them
-    OPERAND_CLOCK = 8  # operand register bits clocked in active PEs
-    OPERAND_TOGGLE = 9  # bits that change in them; each also moves one PE pitch of wire
-    IDLE_CLOCK = 10  # register bits clocked in PEs without a step
-    DECODE = 11  # weights unpacked
-    CAST = 12  # int8 codes turned into the port's float
-    PARTIAL_ADD = 13  # partial sums added across k-folds, at accumulator width
-    DRAIN = 14  # accumulator bits shifted through the drain chain
-    VECTOR_MAC = 15  # multiply-add on the vector unit instead of an array
+    TERNARY_STEP = 0  # operand pairs taken, masked ones included; the weight is ternary
+    TERNARY_WEIGHT_NONZERO = 1  # of these, those whose weight is not zero
+    TERNARY_BOTH_NONZERO = 2  # of these, those whose operands both are not zero
+    TERNARY_ACTIVATION_TOGGLE = 3  # bits that change at the activation ports of PEs
+    TERNARY_WEIGHT_TOGGLE = 4  # bits that change at their weight ports
+    DENSE_STEP = 5  # the same where the second operand is not ternary; any of it counts as not zero
+    DENSE_WEIGHT_NONZERO = 6
+    DENSE_BOTH_NONZERO = 7
+    DENSE_ACTIVATION_TOGGLE = 8
+    DENSE_WEIGHT_TOGGLE = 9
+    ADD = 10  # additions of products to running sums
+    REDUCTION = 11  # additions of interleaved partial sums in a PE
+    TREE_ADD = 12  # adder of a dot-product unit's tree
+    NORMALISE = 13  # normalisation of a fused floating dot product
+    ACCUMULATOR_CLOCK = 14  # accumulator and pipeline bits clocked in active PEs
+    OPERAND_CLOCK = 15  # operand register bits clocked in active PEs
+    IDLE_CLOCK = 16  # register bits clocked in PEs without a step
+    DECODE = 17  # weights unpacked
+    CAST = 18  # int8 codes turned into the port's float
+    PARTIAL_ADD = 19  # partial sums added across k-folds, at accumulator width
+    DRAIN = 20  # accumulator bits shifted through the drain chain
+    VECTOR_MAC = 21  # multiply-add on the vector unit instead of an array
+    OPERAND_TOGGLE = 22  # operand register bits that change; each also moves one PE pitch of wire
+    SKEW_TOGGLE = 23  # those of them beyond the ports of PEs: in skew, chains and shadows
 
 
 class SharedAction(IntEnum):
@@ -66,6 +74,10 @@ class SharedAction(IntEnum):
     CYCLE = 21  # cycles that pass: leakage and background power
 
 
+# What the operands of a step do, in the order of the first two blocks of ``UnitAction``.
+EVENTS = ("step", "weight_nonzero", "both_nonzero", "activation_toggle", "weight_toggle")
+EVENT_KINDS = ("ternary", "dense")
+
 ROLES = len(Role)
 UNIT_ACTIONS = len(UnitAction)
 SHARED = ROLES * UNIT_ACTIONS
@@ -77,7 +89,12 @@ def counter(role: int, action: int) -> int:
     return role * UNIT_ACTIONS + action
 
 
+def event_action(kind: str, event: str) -> UnitAction:
+    """Return the action of one of ``EVENTS`` with a second operand of one of ``EVENT_KINDS``."""
+    return UnitAction[f"{kind}_{event}".upper()]
+
+
 def counter_names() -> tuple[str, ...]:
-    """Return the name of every counter, ``linear.product`` or ``dram_read``."""
+    """Return the name of every counter, ``linear.ternary_step`` or ``dram_read``."""
     units = [f"{r.name.lower()}.{a.name.lower()}" for r in Role for a in UnitAction]
     return (*units, *(a.name.lower() for a in SharedAction))

@@ -7,14 +7,25 @@ design; nothing else in the project adds energy.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from accelsim.config import ArrayConfig
 from accelsim.formats import lookup_packing
-from accelsim.hardware.actions import SHARED, Role, SharedAction, UnitAction, counter
+from accelsim.hardware.actions import (
+    EVENT_KINDS,
+    SHARED,
+    Role,
+    SharedAction,
+    UnitAction,
+    counter,
+    event_action,
+)
+from accelsim.hardware.characterised import Characterised, find_characterised
 from accelsim.hardware.design import ARRAY, MAC, UNIT_CODES, VECTOR, Family, unit_pe
 from accelsim.hardware.floorplan import LOGIC, Floorplan
 from accelsim.hardware.memory import dram_prices
@@ -82,9 +93,18 @@ def _unit_lines(family: Family, plan: Floorplan, technology: Technology) -> Iter
         if place == VECTOR:
             yield from _vector_mac_lines(role, technology)
         if pe is not None:
-            width = family.units[:, unit]["accumulator_bits"]
-            yield from _pe_lines(role, unit, pe, width, technology)
-            yield from _register_lines(role, unit, technology)
+            columns, wiring = family.units[:, unit], (config.array, config.mac)[unit]
+            assert wiring is not None
+            bits = columns["accumulator_bits"]
+            measured = find_characterised(technology, pe, wiring, columns)
+            if measured is None:
+                yield from _part_lines(role, unit, pe, wiring, bits, technology)
+            else:
+                yield from _event_lines(role, unit, measured)
+                yield from _further_register_lines(role, unit, columns, measured, technology)
+            sums = [UnitAction.PARTIAL_ADD, *([UnitAction.REDUCTION] if measured else [])]
+            yield from _sum_lines(role, unit, pe, bits, sums, technology)
+            yield from _clock_lines(role, unit, technology)
             yield from _wire_lines(role, unit, family, plan, technology)
             yield from _multiplexer_lines(role, unit, family, technology)
     yield from _format_lines(family, technology)
@@ -98,72 +118,123 @@ def _component(role: Role, unit: int, name: str) -> str:
 
 
 def _step(role: Role, name: str) -> str:
-    return (name, ATTENTION, LM_HEAD)[role]
+    return name if name == MOVING else (name, ATTENTION, LM_HEAD)[role]
 
 
-def _pe_lines(
-    role: Role, unit: int, pe: PE, accumulator_bits: Any, technology: Technology
+def _event_lines(role: Role, unit: int, measured: Characterised) -> Iterator[Line]:
+    """Lines of a PE that was measured: what its operands do, booked by the shares of its parts."""
+    for kind in _kinds(role):
+        for event, price in measured.events.get(kind, {}).items():
+            for name, share in measured.energy_shares[kind].items():
+                if np.any(share) and np.any(price.high):
+                    action = counter(role, event_action(kind, event))
+                    step = _step(role, _STEPS[name])
+                    yield Line(action, _component(role, unit, name), step, price, share)
+
+
+def _kinds(role: Role) -> tuple[str, ...]:
+    """Return the kinds of second operand of a role: weights of linear layers may be ternary."""
+    return EVENT_KINDS if role == Role.LINEAR else ("dense",)
+
+
+# The waterfall step of each part of a PE.
+_STEPS = {
+    "array": MATMUL,
+    "reduction": CASTS,
+    "accumulator": ACCUMULATORS,
+    "operand_registers": STORAGE,
+    "control": MOVING,
+}
+
+
+def _part_lines(
+    role: Role,
+    unit: int,
+    pe: PE,
+    wiring: ArrayConfig,
+    accumulator_bits: Any,
+    technology: Technology,
 ) -> Iterator[Line]:
-    """Lines of one PE type's own actions."""
-    family = f"pe.{pe.name}"
-    partial = "fp32_add.energy" if pe.float_sum else "int_add.energy"
-    rows = [
-        (UnitAction.PRODUCT, "array", MATMUL, f"{family}.product.energy", None),
-        (UnitAction.ADD, "array", MATMUL, f"{family}.add.energy", None),
-        (
-            UnitAction.ACCUMULATE,
-            "accumulator",
-            ACCUMULATORS,
-            f"{family}.accumulate.energy",
-            accumulator_bits,
-        ),
-        (UnitAction.TREE_ADD, "reduction", CASTS, f"{family}.tree.energy", None),
-        (
-            UnitAction.PARTIAL_ADD,
-            "reduction",
-            CASTS,
-            partial,
-            None if pe.float_sum else accumulator_bits,
-        ),
-    ]
-    rows.append(
-        (UnitAction.PRODUCT_TERNARY, "array", MATMUL, f"{family}.product_ternary.energy", None)
-    )
+    """Lines of a PE that is priced by its parts: products, additions, register bits that change."""
+    stem, toggle = f"pe.{pe.name}", technology.price("register.toggle.energy")
+    # An adder that skips selects nothing for a zero weight; a lane of a tree always does.
+    skips = pe.skips_zero and wiring.organisation != "dot_product"
+    selected = UnitAction.TERNARY_WEIGHT_NONZERO if skips else UnitAction.TERNARY_STEP
+    rows = [(UnitAction.DENSE_STEP, "array", technology.price(f"{stem}.product.energy"), 1.0)]
+    if role == Role.LINEAR:
+        price = technology.price(f"{stem}.product_ternary.energy")
+        rows.append((selected, "array", price, 1.0))
+    wide = technology.price(f"{stem}.accumulate.energy", accumulator_bits)
+    for action in (UnitAction.ADD, UnitAction.REDUCTION):
+        rows.append((action, "array", technology.price(f"{stem}.add.energy"), 1.0))
+        rows.append((action, "accumulator", wide, 1.0))
+        # Half of the bits of a product change in the accumulator.
+        rows.append((action, "accumulator", toggle, pe.product_bits / 2))
+    rows.append((UnitAction.TREE_ADD, "reduction", technology.price(f"{stem}.tree.energy"), 1.0))
     if pe.fused:
-        rows.append(
-            (UnitAction.NORMALISE, "accumulator", ACCUMULATORS, f"{family}.normalise.energy", None)
-        )
-    for action, name, step, price, bits in rows:
-        yield Line(
-            counter(role, action),
-            _component(role, unit, name),
-            _step(role, step),
-            technology.price(price, bits),
-        )
+        price = technology.price(f"{stem}.normalise.energy")
+        rows.append((UnitAction.NORMALISE, "accumulator", price, 1.0))
+    rows.append((UnitAction.OPERAND_TOGGLE, "operand_registers", toggle, 1.0))
+    for action, name, price, quantity in rows:
+        component, step = _component(role, unit, name), _step(role, _STEPS[name])
+        yield Line(counter(role, action), component, step, price, quantity)
 
 
-def _register_lines(role: Role, unit: int, technology: Technology) -> Iterator[Line]:
-    """Lines of flops: their own pin, their toggles, and the clock tree above them."""
-    clock = technology.price("register.clock.energy")
-    toggle = technology.price("register.toggle.energy")
-    tree = technology.price("clock.tree.energy")
-    rows = (
-        (UnitAction.ACCUMULATOR_CLOCK, "accumulator", ACCUMULATORS, clock),
-        (UnitAction.ACCUMULATOR_TOGGLE, "accumulator", ACCUMULATORS, toggle),
-        (UnitAction.OPERAND_CLOCK, "operand_registers", STORAGE, clock),
-        (UnitAction.OPERAND_TOGGLE, "operand_registers", STORAGE, toggle),
-        (UnitAction.DRAIN, "operand_registers", STORAGE, clock),
-    )
-    for action, name, step, price in rows:
-        yield Line(counter(role, action), _component(role, unit, name), _step(role, step), price)
+def _sum_lines(
+    role: Role, unit: int, pe: PE, bits: Any, actions: Iterable[UnitAction], technology: Technology
+) -> Iterator[Line]:
+    """Lines of adders of whole sums, at accumulator width."""
+    sums = technology.price("fp32_add.energy" if pe.float_sum else "int_add.energy", bits)
+    for action in actions:
+        component, step = _component(role, unit, "reduction"), _step(role, CASTS)
+        yield Line(counter(role, action), component, step, sums)
+
+
+def _clock_lines(role: Role, unit: int, technology: Technology) -> Iterator[Line]:
+    """Lines of clocked flops: their own pin, and the clock tree above them."""
+    clock, tree = (technology.price(f"{name}.energy") for name in ("register.clock", "clock.tree"))
+    for action, name in _CLOCKS:
+        step = _step(role, _STEPS[name])
+        yield Line(counter(role, action), _component(role, unit, name), step, clock)
     yield Line(counter(role, UnitAction.IDLE_CLOCK), "clock", IDLE, clock)
-    for action, step in (
-        (UnitAction.ACCUMULATOR_CLOCK, MOVING),
-        (UnitAction.OPERAND_CLOCK, MOVING),
-        (UnitAction.DRAIN, MOVING),
-        (UnitAction.IDLE_CLOCK, IDLE),
-    ):
-        yield Line(counter(role, action), "clock", step, tree)
+    for action, _ in _CLOCKS:
+        yield Line(counter(role, action), "clock", MOVING, tree)
+    yield Line(counter(role, UnitAction.IDLE_CLOCK), "clock", IDLE, tree)
+
+
+# Bits that clock with a word, and the part that they are of.
+_CLOCKS = (
+    (UnitAction.ACCUMULATOR_CLOCK, "accumulator"),
+    (UnitAction.OPERAND_CLOCK, "operand_registers"),
+    (UnitAction.DRAIN, "operand_registers"),
+)
+
+
+def _further_register_lines(
+    role: Role,
+    unit: int,
+    columns: npt.NDArray[np.void],
+    measured: Characterised,
+    technology: Technology,
+) -> Iterator[Line]:
+    """Lines of flops that a measured PE has besides the counted ones, which clock like these.
+
+    Operand registers that stand between PEs toggle at the price of a register.
+    """
+    toggle, name = technology.price("register.toggle.energy"), "operand_registers"
+    component, step = _component(role, unit, name), _step(role, _STEPS[name])
+    yield Line(counter(role, UnitAction.SKEW_TOGGLE), component, step, toggle)
+    clock, tree = (technology.price(f"{name}.energy") for name in ("register.clock", "clock.tree"))
+    bits = columns["operand_register_bits"] + columns["sum_register_bits"]
+    further = (("control", measured.control_bits), ("accumulator", measured.pipeline_bits))
+    for name, more in further:
+        share = more / bits
+        for action in (*(action for action, _ in _CLOCKS), UnitAction.IDLE_CLOCK):
+            idle = action == UnitAction.IDLE_CLOCK
+            component = "clock" if idle else _component(role, unit, name)
+            step = IDLE if idle else _step(role, _STEPS[name])
+            yield Line(counter(role, action), component, step, clock, share)
+            yield Line(counter(role, action), "clock", IDLE if idle else MOVING, tree, share)
 
 
 def _wire_lines(

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from accelsim.config import ArrayConfig
 from accelsim.formats import lookup_packing
+from accelsim.hardware.characterised import Characterised, find_characterised
 from accelsim.hardware.design import (
     ARRAY,
     BUFFERS,
@@ -30,6 +31,7 @@ from accelsim.hardware.memory import (
     dram_prices,
     sram_bank,
 )
+from accelsim.hardware.pe import PE
 from accelsim.hardware.prices import Price
 from accelsim.hardware.registers import has_drain_adders, multiplexed_bits
 from accelsim.hardware.rules import Rule
@@ -211,9 +213,38 @@ def _unit_parts(
     """Parts of one matrix unit: PEs, trees, accumulators and registers."""
     pe, unit = unit_pe(family.config, code), family.units[:, code]
     assert pe is not None
+    bits = unit["accumulator_bits"]
+    measured = find_characterised(technology, pe, config, unit)
+    if measured is None:
+        rows = _composed_parts(pe, config, unit, technology)
+    else:
+        rows = _measured_parts(measured, unit)
+    if has_drain_adders(config):
+        sums = technology.price("fp32_add.area" if pe.float_sum else "int_add.area", bits)
+        rows.append(("reduction", "k-fold adders", unit["cols"], sums))
+    for component, part, count, price in rows:
+        owner = _mac_component(family) if code == MAC else component
+        yield Part(owner, part, LOGIC, count, price)
+
+
+def _measured_parts(
+    measured: Characterised, unit: npt.NDArray[np.void]
+) -> list[tuple[str, str, Any, Price]]:
+    """Return component, name, count and price of the parts of PEs that were measured."""
+    pes = unit["rows"] * unit["cols"]
+    return [
+        (part, f"PE, {part.replace('_', ' ')}", pes, price)
+        for part, price in measured.area.items()
+        if np.any(price.high)
+    ]
+
+
+def _composed_parts(
+    pe: PE, config: ArrayConfig, unit: npt.NDArray[np.void], technology: Technology
+) -> list[tuple[str, str, Any, Price]]:
+    """Return component, name, count and price of the parts that PEs are made of."""
     pes = unit["rows"] * unit["cols"]
     name, bits = f"pe.{pe.name}", unit["accumulator_bits"]
-    partial = ("fp32_add.area", None) if pe.float_sum else ("int_add.area", bits)
     rows: list[tuple[str, str, Any, str, Any]] = [
         ("array", "products", pes * unit["lanes"], f"{name}.product.area", None),
         ("array", "adders, operand width", pes, f"{name}.add.area", None),
@@ -226,14 +257,13 @@ def _unit_parts(
         rows.append(("reduction", "adder trees", adders, f"{name}.tree.area", None))
     if pe.fused:
         rows.append(("accumulator", "normalisation", pes, f"{name}.normalise.area", None))
-    if has_drain_adders(config):
-        rows.append(("reduction", "k-fold adders", unit["cols"], *partial))
     if len(config.dataflows) > 1:
         ways = pes * multiplexed_bits(config, unit)
         rows.append(("operand_registers", "multiplexers", ways, "dataflow.mux.area", None))
-    for component, part, count, price, width in rows:
-        owner = _mac_component(family) if code == MAC else component
-        yield Part(owner, part, LOGIC, count, technology.price(price, width))
+    return [
+        (component, part, count, technology.price(price, width))
+        for component, part, count, price, width in rows
+    ]
 
 
 def _mac_component(family: Family) -> str:

@@ -55,6 +55,8 @@ UNITS = (
     ("leakage.*", "mW/mm2"),
     ("placement.density", "1"),
     ("sram.*.factor", "1"),
+    ("pe.*.share.*", "1"),
+    ("pe.*.shape.*", "1"),
     ("*.energy", "pJ"),
     ("*.area", "um2"),
     ("*.delay", "ns"),

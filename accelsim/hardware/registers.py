@@ -77,6 +77,24 @@ def sum_register_bits(wiring: ArrayConfig, unit: npt.NDArray[np.void]) -> Intege
     return _whole(sums)
 
 
+def control_register_bits(wiring: ArrayConfig, unit: npt.NDArray[np.void]) -> Integers:
+    """Return the bits of one PE that say what its operands are for: valid bits and operations.
+
+    In os a PE has a valid bit for each operand and an operation of step, reduce, first, capture and
+    the index of an accumulator; a dot-product unit has a valid bit for each lane. Write, capture
+    and index travel beside an accumulate of several cycles, and a bit says that the drain word is
+    taken. ws and is have valid and swap, and one bit more where a shadow waits. Arguments as in
+    ``operand_register_bits``.
+    """
+    latency, overlap = unit["latency"], unit["overlap"]
+    if wiring.dataflow != "os":
+        return _whole(2 + np.where((overlap == 1) & (latency == 1), 1, 0))
+    sums = np.where(unit["interleave"] == 1, -(-latency // unit["interval"]), 1)
+    index = np.maximum(1, np.ceil(np.log2(sums)).astype(np.int64))
+    own = unit["lanes"] if wiring.organisation == "dot_product" else 6 + index
+    return _whole(own + overlap + (latency - 1) * (2 + index))
+
+
 def multiplexed_bits(wiring: ArrayConfig, unit: npt.NDArray[np.void]) -> Any:
     """Return the two-input multiplexers of a PE: one for each operand and sum bit, [G].
 

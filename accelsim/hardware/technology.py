@@ -268,8 +268,9 @@ def _shared(content: Mapping[str, Any], file: Path) -> list[Path]:
 
 
 def _shared_prices(file: Path) -> Mapping[Any, Any]:
+    """Return the prices of a file of prices alone, or of a technology that builds on no other."""
     content = read_yaml(file)
-    if set(content) != {"prices"} or not isinstance(content["prices"], dict):
+    if set(content) not in ({"prices"}, set(_KEYS)) or not isinstance(content["prices"], dict):
         raise UserError("must hold prices and nothing else", file=file, allowed="allowed: prices")
     return content["prices"]
 

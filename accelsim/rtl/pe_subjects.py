@@ -13,6 +13,7 @@ from accelsim.rtl.operand_streams import Integers, Numbers, OperandStream
 from accelsim.rtl.words import Stimulus
 
 LEAD_IN = 4  # cycles of reset in front of a stream
+HELD_TILE = 16  # activations of a held weight in a stream
 
 # Formats of operands: bits, and the KIND of mac.sv or dot.sv that takes them.
 _INT8, _TERNARY, _INT4 = "int8", "ternary", "int4"
@@ -125,6 +126,12 @@ def fitted(stream: OperandStream, subject: Subject, rng: np.random.Generator) ->
     return replace(stream, activations=a, weights=w)
 
 
+def _held(stream: OperandStream) -> OperandStream:
+    """Return the stream with the weights that a PE really holds, each for HELD_TILE cycles."""
+    cycle = np.arange(len(stream.weights))
+    return replace(stream, weights=stream.weights[cycle - cycle % HELD_TILE], tile=HELD_TILE)
+
+
 def _dense(numbers: Numbers, rng: np.random.Generator) -> Numbers:
     """Spread whole numbers over the reals around them; zeros stay zeros."""
     return np.where(numbers == 0, 0.0, (numbers + rng.uniform(-0.5, 0.5, len(numbers))) / 32)
@@ -167,11 +174,14 @@ def _operations(stream: OperandStream, sums: int) -> tuple[Integers, Integers]:
 
 
 def _held_ports(stream: OperandStream, subject: Subject, latency: int) -> Stimulus:
-    """A weight is held for a tile of activations; partial sums come from sixteen PEs above."""
+    """A weight is held for a tile of activations; partial sums come from sixteen PEs above.
+
+    The weight of the next tile waits in the shadow: it is loaded a tile ahead.
+    """
     cycles = len(stream.valid)
     rng = np.random.default_rng(cycles)
     starts = np.arange(cycles) % stream.tile == 0
-    held = patterns(stream.weights, subject.weight)
+    held = np.roll(patterns(stream.weights, subject.weight), -stream.tile)
     above = np.roll(_above(stream, rng), 1)
     return {
         "rst": _lead(np.zeros(cycles, np.int64), 1),

@@ -16,6 +16,8 @@ from accelsim.files import write_whole
 from accelsim.rtl.characterise import Mapped
 from accelsim.rtl.operand_streams import COUNTS
 from accelsim.rtl.pe_measure import Measured, Weighed
+from accelsim.rtl.price_shares import shape_prices, share_prices
+from accelsim.rtl.price_widths import merged_widths
 from accelsim.rtl.primitives import MeasuredPrimitive, MeasuredRegister
 
 _DIGITS = 5
@@ -215,7 +217,7 @@ def technology(findings: Findings, name: str, node_nm: int) -> str:
     prices |= _primitive_prices(findings)
     for pe in findings.pes:
         prices |= _pe_prices(findings, pe)
-    prices |= _leakage(findings)
+    prices = merged_widths(prices) | _leakage(findings)
     comment = "# Written by `accelsim rtl synthesise`. docs/prices.md explains the forms.\n"
     return comment + yaml.safe_dump(
         {**head, "prices": _plain(prices)}, sort_keys=False, width=100, allow_unicode=True
@@ -320,7 +322,10 @@ def _pe_prices(findings: Findings, pe: Measured) -> dict[str, Any]:
                 energy, energy * spread[0] / middle, energy * spread[1] / middle, "pJ",
                 "arithmetic", about,
             )  # fmt: skip
-    return prices
+    if findings.register is None:  # shares need the energy of a flop
+        return prices
+    plain = _pe(pe)
+    return prices | shape_prices(plain) | share_prices(plain, findings.register.clock_pj)
 
 
 def _leakage(findings: Findings) -> dict[str, Any]:
