@@ -284,7 +284,8 @@ def test_a_held_pe_multiplies_by_the_weights_that_its_stream_counts() -> None:
         waiting = (waiting and not swap) or ports["load_last"][cycle]
         seen.append(held)
     wanted = patterns(stream.weights, subject.weight)
-    # The first tile finds an empty shadow; the last one's successor is the first.
+    # The first tile finds an empty shadow.
+    assert len(wanted) == 8 * stream.tile
     assert np.array_equal(seen[LEAD_IN + stream.tile :], wanted[stream.tile :])
     assert len(set(wanted.tolist())) == 3
 

@@ -116,8 +116,11 @@ def fitted(stream: OperandStream, subject: Subject, rng: np.random.Generator) ->
     """Return a stream as the subject's ports take it.
 
     int4 weights are the high bits of int8 ones. Where both operands of a floating PE are dense they
-    are no whole numbers: all bits of their significands are in use.
+    are no whole numbers: all bits of their significands are in use. A PE that holds its
+    weight takes a new one every HELD_TILE cycles.
     """
+    if subject.top == "pe_held":
+        stream = _held(stream)
     a, w = stream.activations, stream.weights
     if not stream.ternary and subject.weight == "int4":
         w = w.astype(np.int64) >> 4
@@ -182,7 +185,9 @@ def _held_ports(stream: OperandStream, subject: Subject, latency: int) -> Stimul
     rng = np.random.default_rng(cycles)
     starts = np.arange(cycles) % stream.tile == 0
     held = np.roll(patterns(stream.weights, subject.weight), -stream.tile)
-    above = np.roll(_above(stream, rng), 1)
+    # Sums move with steps, so that a step is charged for the sum that passes.
+    last = np.maximum.accumulate(np.where(stream.valid, np.arange(cycles), 0))
+    above = np.roll(_above(stream, rng)[last], 1)
     return {
         "rst": _lead(np.zeros(cycles, np.int64), 1),
         "x_in": _lead(patterns(stream.activations, subject.activation)),
