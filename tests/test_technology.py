@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from accelsim import result
 from accelsim.errors import UserError
+from accelsim.hardware.price_gaps import gaps_table
 from accelsim.hardware.prices import HOWS, UNITS
 from accelsim.hardware.technology import (
     PRIMITIVES,
     Technology,
-    gaps_table,
     load_technology,
     technology_names,
 )

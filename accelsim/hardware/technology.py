@@ -388,28 +388,3 @@ def _near(name: str, known: Iterable[str]) -> str | None:
     """Return a suggestion without the list of all names, which would fill a screen."""
     text = did_you_mean(name, known)
     return text.partition("? ")[0] + "?" if text.startswith("did you mean") else None
-
-
-def gaps_table(technologies: Iterable[Technology]) -> str:
-    """Return, as Markdown, what synthesis and measurement have not closed, per technology."""
-    blocks = []
-    for technology in technologies:
-        rows = [_gap_row(price) for price in technology.gaps()]
-        blocks.append(
-            "\n".join(
-                (
-                    f"### {technology.name}",
-                    "",
-                    "| price | value (low to high) | how | because | source |",
-                    "|---|---|---|---|---|",
-                    *rows,
-                )
-            )
-        )
-    return "\n\n".join(blocks) + "\n"
-
-
-def _gap_row(price: Price) -> str:
-    unit = "" if price.unit == "1" else f" {price.unit}"
-    number = f"{price.value:.4g} ({price.low:.4g} to {price.high:.4g}){unit}"
-    return f"| `{price.name}` | {number} | {price.how} | {price.because} | {price.source} |"
