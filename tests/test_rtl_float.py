@@ -35,11 +35,11 @@ from float_rationals import (
     products,
 )
 from rtl_many import Instance, build_many
-from rtl_needed import need_simulator, need_verilator, need_yosys
+from rtl_modules import assert_lint_is_silent, assert_yosys_elaborates
+from rtl_needed import need_simulator
 
-from accelsim.rtl.circuit import build, lint
-from accelsim.rtl.sources import SV_FOLDER, sources_of
-from accelsim.rtl.tools import yosys
+from accelsim.rtl.circuit import build
+from accelsim.rtl.sources import SV_FOLDER
 
 Sources = Sequence[Path]
 Ports = dict[str, npt.NDArray[np.int64]]
@@ -534,19 +534,8 @@ LINTED: list[tuple[str, dict[str, int]]] = [
 
 @pytest.mark.parametrize(("top", "parameters"), LINTED)
 def test_lint_has_nothing_to_say(top: str, parameters: dict[str, int]) -> None:
-    need_verilator()
-    assert lint(top, parameters) == ""
+    assert_lint_is_silent(top, parameters)
 
 
 def test_yosys_elaborates_every_module() -> None:
-    need_yosys()
-    tool = yosys()
-    assert tool is not None
-    lines = []
-    for top, parameters in LINTED:
-        lines += ["design -reset"]
-        lines += [f'read_verilog -sv "{file}"' for file in sources_of(top, [SV_FOLDER])]
-        values = " ".join(f"-chparam {name} {value}" for name, value in parameters.items())
-        lines += [f"hierarchy -check -top {top} {values}", "proc", "check -assert"]
-    done = tool.call(["\n".join(lines)])
-    assert done.returncode == 0, done.stdout[-2000:]
+    assert_yosys_elaborates(LINTED)
