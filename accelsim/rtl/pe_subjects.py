@@ -73,10 +73,19 @@ def _table() -> dict[str, Subject]:
         Subject("int8_dot16", "pe_dot", 1, _INT8, _INT8, 32, 16),
         Subject("fp16_fused", "pe_dot", 6, "fp16", "fp16", 32, 16),
         Subject("bf16_fused", "pe_dot", 7, "bf16", "bf16", 32, 16),
+        Subject("bf16_fmac_held", "pe_held", 4, "bf16", "bf16", 32),
+        # Other widths of a sum, merged with the PE's own by `price_widths`.
+        *(
+            Subject(f"ternary_add_{bits}", "pe_os", 0, _INT8, _TERNARY, bits, dense=False)
+            for bits in (16, 20, 32)
+        ),
+        Subject("int8_mac_24", "pe_os", 1, _INT8, _INT8, 24),
+        Subject("int8_mac_held_24", "pe_held", 1, _INT8, _INT8, 24),
+        # Other numbers of lanes.
+        Subject("ternary_dot4", "pe_dot", 0, _INT8, _TERNARY, 24, 4, dense=False),
+        Subject("int8_dot4", "pe_dot", 1, _INT8, _INT8, 32, 4),
+        Subject("fp16_fused4", "pe_dot", 6, "fp16", "fp16", 32, 4),
     ]
-    for bits in (16, 20, 32):
-        name = f"ternary_add_{bits}"
-        rows.append(Subject(name, "pe_os", 0, _INT8, _TERNARY, bits, dense=False))
     return {row.name: row for row in rows}
 
 

@@ -92,6 +92,8 @@ def synthesise(
             library.name, library.voltage_v, library.temperature_c, clock, mapper.version,
             mapper.excluded, network if chosen else "",
         )  # fmt: skip
+        # Shares of PEs need the energy of a flop.
+        findings.register = measure_register(mapper, 1e6 / clock, progress)
         if PRIMITIVES in wanted:
             _measure_primitives(mapper, findings, order.seed, progress)
         files = write_findings(findings, order.out, label, node)
@@ -114,7 +116,6 @@ def synthesise(
 
 def _measure_primitives(mapper: Mapper, findings: Findings, seed: int, progress: Progress) -> None:
     period = 1e6 / findings.clock_mhz
-    findings.register = measure_register(mapper, period, progress)
     for primitive in primitives():
         findings.primitives.append(measure_primitive(mapper, primitive, period, seed, progress))
 
