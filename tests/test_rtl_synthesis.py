@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lzma
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -236,17 +237,18 @@ def test_parts_are_told_by_the_names_of_the_source(name: str, is_flop: bool, par
     assert part_of(name, is_flop) == part
 
 
+@pytest.fixture(scope="module")
+def mapper(library: Library) -> Iterator[object]:
+    pytest.importorskip("pyosys", reason="pyosys is not installed: pip install 'accelsim[rtl]'")
+    from accelsim.rtl.synthesis import Mapper
+
+    mapper = Mapper(library, [])
+    yield mapper
+    mapper.close()
+
+
 class TestWithYosys:
     """What needs Yosys: whole modules, mapped to the made-up library."""
-
-    @pytest.fixture(scope="class")
-    def mapper(self, library: Library) -> Iterator[object]:
-        pytest.importorskip("pyosys", reason="pyosys is not installed: pip install 'accelsim[rtl]'")
-        from accelsim.rtl.synthesis import Mapper
-
-        mapper = Mapper(library, [])
-        yield mapper
-        mapper.close()
 
     @pytest.mark.parametrize("top", ["add_pe", "mac_pe"])
     @pytest.mark.parametrize("choice", [{}, {"gated": True}, {"flat": False}, {"carry": "ripple"}])
@@ -297,6 +299,34 @@ class TestWithYosys:
         assert (technology.name, technology.node_nm, technology.voltage_v) == ("mine", 22, 2.0)
         area = technology.price("pe.ternary_add.area")
         assert (area.how, area.value) == ("synthesised", pytest.approx(row["area_um2"], rel=1e-3))
+
+    def test_a_later_run_adds_to_what_is_there(self, mapper: object, tmp_path: Path) -> None:
+        from accelsim.rtl.synthesise import Order, synthesise
+
+        order = Order([LIBERTY], ["ternary_dot4"], tmp_path, clock_mhz=100, node_nm=22, name="two")
+        synthesise(order, list, "none", str)
+        later = synthesise(replace(order, names=["ternary_add"]), list, "none", str)
+        assert [row["name"] for row in later["rows"]] == ["ternary_add", "ternary_dot4"]
+        prices = load_technology(tmp_path / "two.yaml")
+        for row in later["rows"]:
+            area = prices.price(f"pe.{row['name']}.area").value
+            assert area == pytest.approx(row["area_um2"], rel=1e-3)
+        before = (tmp_path / "two.json").read_bytes()
+        with pytest.raises(UserError, match=r"two.json.*clock_mhz: .*100.*another --out"):
+            synthesise(replace(order, clock_mhz=50), list, "none", str)
+        assert (tmp_path / "two.json").read_bytes() == before
+
+    @pytest.mark.parametrize("text", ["{", "[]", '{"pes": [{}]}', ""])
+    def test_files_that_are_no_record_are_left_alone(
+        self, mapper: object, tmp_path: Path, text: str
+    ) -> None:
+        from accelsim.rtl.synthesise import Order, synthesise
+
+        (tmp_path / "mine.json").write_text(text)
+        order = Order([LIBERTY], ["primitives"], tmp_path, clock_mhz=100, node_nm=22, name="mine")
+        with pytest.raises(UserError, match="mine.json.* is no record of synthesis"):
+            synthesise(order, list, "none", str)
+        assert (tmp_path / "mine.json").read_text() == text
 
     @pytest.mark.parametrize(
         ("change", "message"),

@@ -1,226 +1,47 @@
-"""What synthesis found, as a table for people (CSV), all of it (JSON), and prices (YAML)."""
+"""A record of synthesis as prices: the YAML of a technology."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import yaml
 
-from accelsim.files import write_whole
-from accelsim.rtl.characterise import Mapped
 from accelsim.rtl.operand_streams import COUNTS
-from accelsim.rtl.pe_measure import Measured, Weighed
 from accelsim.rtl.price_shares import shape_prices, share_prices
 from accelsim.rtl.price_widths import merged_widths
-from accelsim.rtl.primitives import MeasuredPrimitive, MeasuredRegister
+from accelsim.rtl.rounding import plain
 
-_DIGITS = 5
-
-
-@dataclass
-class Findings:
-    """All that one run of synthesis found for one library.
-
-    Attributes:
-        library: Its name.
-        voltage_v: Supply.
-        temperature_c: Junction temperature.
-        clock_mhz: Clock target.
-        tools: Versions.
-        excluded: Patterns of cells left out of mapping.
-        operands: Where network streams are from, "" for none.
-    """
-
-    library: str
-    voltage_v: float
-    temperature_c: float
-    clock_mhz: float
-    tools: str
-    excluded: tuple[str, ...]
-    operands: str
-    register: MeasuredRegister | None = None
-    pes: list[Measured] = field(default_factory=list)
-    primitives: list[MeasuredPrimitive] = field(default_factory=list)
-
-    def source(self, how: str) -> str:
-        """Return the source text of a price."""
-        return (
-            f"synthesis of the project's SystemVerilog: {self.tools}; cells {self.library}, "
-            f"{self.voltage_v:g} V, {self.temperature_c:g} C; clock {self.clock_mhz:g} MHz; {how}; "
-            "no wires, no clock tree"
-        )
+Entry = Mapping[str, Any]  # a record, a PE or a primitive of it
 
 
-def write_findings(findings: Findings, folder: Path, name: str, node_nm: int) -> list[Path]:
-    """Write ``NAME.csv``, ``NAME.json`` and ``NAME.yaml``; return their paths.
-
-    Raises:
-        UserError: A file cannot be written.
-    """
-    texts = {
-        "csv": table(findings),
-        "json": json.dumps(everything(findings), indent=1, allow_nan=False) + "\n",
-        "yaml": technology(findings, name, node_nm),
-    }
-    return [
-        write_whole(folder / f"{name}.{ending}", text.encode(), parents=True)
-        for ending, text in texts.items()
-    ]
-
-
-def rows(findings: Findings) -> list[dict[str, Any]]:
-    """Return a row per PE and primitive: what a reader compares."""
-    found = []
-    for pe in findings.pes:
-        per_step = {
-            f"{kind}_{bound}_pj": energy
-            for kind, weighed in pe.weighed.items()
-            for bound, energy in zip(("low", "high"), weighed.reference_pj, strict=True)
-        }
-        common = {
-            "name": pe.subject.name,
-            "products": pe.subject.lanes,
-            "accumulator_bits": pe.subject.accumulator,
-            **_mapped_row(pe.best, pe.latency),
-            "idle_pj": next(iter(pe.weighed.values())).fits[2].idle_pj,
-        }
-        errors = {
-            f"{kind}_{name}": value
-            for kind, weighed in pe.weighed.items()
-            for name, value in (
-                ("fit_mean_error", weighed.fits[2].mean_error),
-                ("fit_worst_error", weighed.fits[2].worst_error),
-            )
-        }
-        found.append({**common, **per_step, **errors})
-    for each in findings.primitives:
-        bits = f".{each.primitive.bits}" if each.primitive.bits else ""
-        found.append(
-            {
-                "name": each.primitive.price + bits,
-                "products": each.primitive.results,
-                **_mapped_row(each.best, each.latency),
-                "dense_low_pj": each.func_pj,
-                "dense_high_pj": each.timed_pj,
-            }
-        )
-    return found
-
-
-def _mapped_row(mapped: Mapped, latency: int) -> dict[str, Any]:
-    netlist = mapped.netlist
-    return {
-        "latency": latency,
-        "setting": mapped.setting.text(),
-        "area_um2": netlist.area_um2(),
-        "leakage_uw": netlist.leakage_nw() * 1e-3,
-        "critical_ps": mapped.timing.critical_ps,
-        "best_clock_mhz": 1e6 / mapped.timing.critical_ps,
-        "gates": len(netlist.gates),
-        "flops": len(netlist.flops),
-    }
-
-
-def table(findings: Findings) -> str:
-    """Return ``rows`` as CSV."""
-    listed = rows(findings)
-    names = list(dict.fromkeys(key for row in listed for key in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: _rounded(value) for key, value in row.items()} for row in listed)
-    return text.getvalue()
-
-
-def everything(findings: Findings) -> dict[str, Any]:
-    """Return all of it as plain JSON."""
-    register = findings.register
-    return {
-        "library": findings.library,
-        "voltage_v": findings.voltage_v,
-        "temperature_c": findings.temperature_c,
-        "clock_mhz": findings.clock_mhz,
-        "tools": findings.tools,
-        "left_out": list(findings.excluded),
-        "network_streams": findings.operands,
-        "register": None if register is None else _plain(vars(register)),
-        "pes": [_pe(pe) for pe in findings.pes],
-        "primitives": _plain(rows(Findings(**{**vars(findings), "pes": []}))),
-    }
-
-
-def _pe(pe: Measured) -> dict[str, Any]:
-    plain: dict[str, Any] = _plain(
-        {
-            "name": pe.subject.name,
-            "parameters": dict(pe.best.parameters),
-            **_mapped_row(pe.best, pe.latency),
-            "cycles_equal_to_source": pe.compared,
-            "tried": [
-                {"parameters": dict(each.parameters), "setting": each.setting.text(),
-                 "area_um2": each.area_um2, "critical_ps": each.timing.critical_ps}
-                for each in pe.tried
-            ],
-            "area_share": pe.area_by_part,
-            "hierarchy_kept_over_flat": {"area": pe.kept_area, "energy": pe.kept_energy},
-            "gated": None if pe.gated is None else dict(
-                zip(("area_um2", "idle_pj", "busy_over_ungated"), pe.gated, strict=True)
-            ),
-            "energy": {kind: _weighed(weighed) for kind, weighed in pe.weighed.items()},
-        }
-    )  # fmt: skip
-    return plain
-
-
-def _weighed(weighed: Weighed) -> dict[str, Any]:
-    return {
-        "per_step_pj": dict(zip(("low", "high"), weighed.reference_pj, strict=True)),
-        "share": weighed.by_part,
-        "fits": {
-            name: {
-                "idle_pj": each.idle_pj,
-                "pj": dict(zip(COUNTS, each.pj.tolist(), strict=True)),
-                "mean_error": each.mean_error,
-                "worst_error": each.worst_error,
-                "worst_stream": each.worst_stream,
-                "streams_held_out": each.held_out,
-            }
-            for name, each in zip(("low", "high", "mean"), weighed.fits, strict=True)
-        },
-        "streams_pj": {
-            name: [low, high]
-            for name, low, high in zip(weighed.streams, *weighed.mean_pj.tolist(), strict=True)
-        },
-    }
-
-
-def technology(findings: Findings, name: str, node_nm: int) -> str:
+def technology(record: Entry, name: str, node_nm: int) -> str:
     """Return prices as the YAML of a technology; it builds on the shared formulas for the rest."""
     head = {
         "name": name,
-        "description": f"synthesised with {findings.library}"[:200],
+        "description": f"synthesised with {record['library']}"[:200],
         "node_nm": node_nm,
-        "voltage_v": findings.voltage_v,
+        "voltage_v": record["voltage_v"],
         "corner": "as the library says",
-        "temperature_c": round(findings.temperature_c),
+        "temperature_c": round(record["temperature_c"]),
         "sram_table_node_nm": min((22, 32, 45, 65, 90), key=lambda node: abs(node - node_nm)),
     }
-    prices: dict[str, Any] = {}
-    if findings.register is not None:
-        prices |= _register_prices(findings, findings.register)
-    prices |= _primitive_prices(findings)
-    for pe in findings.pes:
-        prices |= _pe_prices(findings, pe)
-    prices = merged_widths(prices) | _leakage(findings)
+    prices = _register_prices(record) | _primitive_prices(record)
+    for pe in record["pes"]:
+        prices |= _pe_prices(record, pe)
+    prices = merged_widths(prices) | _leakage(record)
     comment = "# Written by `accelsim rtl synthesise`. docs/prices.md explains the forms.\n"
     return comment + yaml.safe_dump(
-        {**head, "prices": _plain(prices)}, sort_keys=False, width=100, allow_unicode=True
+        {**head, "prices": plain(prices)}, sort_keys=False, width=100, allow_unicode=True
+    )
+
+
+def _source(record: Entry, how: str) -> str:
+    """Return the source text of a price."""
+    return (
+        f"synthesis of the project's SystemVerilog: {record['tools']}; cells {record['library']}, "
+        f"{record['voltage_v']:g} V, {record['temperature_c']:g} C; "
+        f"clock {record['clock_mhz']:g} MHz; {how}; no wires, no clock tree"
     )
 
 
@@ -234,37 +55,39 @@ def _between(low: float, high: float, because: str, source: str) -> Any:
     return _price((low + high) / 2, low, high, "pJ", because, source)
 
 
-def _areas(tried: Iterable[Mapped], best: Mapped) -> tuple[float, float, float]:
+def _areas(entry: Entry) -> tuple[float, float, float]:
     """Return the area, and the smallest and largest of all settings with the same parameters."""
-    same = [each.area_um2 for each in tried if each.parameters == best.parameters]
-    return best.area_um2, min(same), max(same)
+    tried: Iterable[Entry] = entry["tried"]
+    same = [each["area_um2"] for each in tried if each["parameters"] == entry["parameters"]]
+    return entry["area_um2"], min(same), max(same)
 
 
-def _register_prices(findings: Findings, register: MeasuredRegister) -> dict[str, Any]:
-    source = findings.source("plain flop that drives the next one")
+def _register_prices(record: Entry) -> dict[str, Any]:
+    source = _source(record, "plain flop that drives the next one")
+    register = record["register"]
     return {
-        f"register.{name}.energy": _price(energy, energy, energy, "pJ", "registers", source)
-        for name, energy in (("clock", register.clock_pj), ("toggle", register.toggle_pj))
-    } | {
-        "register.area": _price(
-            register.area_um2, register.area_um2, register.area_um2, "um2", "area", source
+        f"register.{name}": _price(number, number, number, unit, because, source)
+        for name, number, unit, because in (
+            ("clock.energy", register["clock_pj"], "pJ", "registers"),
+            ("toggle.energy", register["toggle_pj"], "pJ", "registers"),
+            ("area", register["area_um2"], "um2", "area"),
         )
     }
 
 
-def _primitive_prices(findings: Findings) -> dict[str, Any]:
+def _primitive_prices(record: Entry) -> dict[str, Any]:
     prices: dict[str, Any] = {}
-    for each in findings.primitives:
-        stem, results = each.primitive.price, each.primitive.results
-        way = f"{each.best.setting.text()}, latency {each.latency}, drawn operands"
-        source = findings.source(way)
-        energy = _between(each.func_pj, each.timed_pj, "arithmetic", source)
-        value, low, high = (area / results for area in _areas(each.tried, each.best))
+    for each in record["primitives"]:
+        stem, results = each["price"], each["results"]
+        way = f"{each['setting']}, latency {each['latency']}, drawn operands"
+        source = _source(record, way)
+        energy = _between(each["low_pj"], each["high_pj"], "arithmetic", source)
+        value, low, high = (area / results for area in _areas(each))
         area = _price(value, low, high, "um2", "area", source)
-        delay = each.best.timing.critical_ps * 1e-3
-        if each.primitive.bits and stem == "int_add":
+        delay = each["critical_ps"] * 1e-3
+        if each["bits"] and stem == "int_add":
             for name, price in ((f"{stem}.energy", energy), (f"{stem}.area", area)):
-                _add_width(prices, name, each.primitive.bits, price)
+                _add_width(prices, name, each["bits"], price)
             continue
         prices[f"{stem}.energy"], prices[f"{stem}.area"] = energy, area
         prices[f"{stem}.delay"] = _price(delay, delay, delay, "ns", "delay", source)
@@ -286,73 +109,69 @@ def _spread(by_bits: dict[int, dict[str, float]]) -> None:
         numbers |= {"low": numbers["value"] * low, "high": numbers["value"] * high}
 
 
-def _add_width(prices: dict[str, Any], name: str, bits: int, price: Mapping[str, Any]) -> None:
+def _add_width(prices: dict[str, Any], name: str, bits: int, price: Entry) -> None:
     """Add a width to a price that is listed by width."""
     numbers = {key: price[key] for key in ("value", "low", "high")}
     rest = {key: price[key] for key in ("how", "unit", "because", "source")}
     prices.setdefault(name, {"by_bits": {}, **rest})["by_bits"][bits] = numbers
 
 
-def _pe_prices(findings: Findings, pe: Measured) -> dict[str, Any]:
-    stem = f"pe.{pe.subject.name}"
+def _pe_prices(record: Entry, pe: Entry) -> dict[str, Any]:
+    stem = f"pe.{pe['name']}"
     way = (
-        f"{pe.subject.top} with its registers and control, {pe.best.setting.text()}, "
-        f"latency {pe.latency}, {pe.subject.accumulator}-bit sum"
+        f"{_wiring(pe)} with its registers and control, {pe['setting']}, "
+        f"latency {pe['latency']}, {pe['parameters']['ACC']}-bit sum"
     )
-    source = findings.source(way)
+    source = _source(record, way)
+    delay = pe["critical_ps"] * 1e-3
     prices = {
-        f"{stem}.area": _price(*_areas(pe.tried, pe.best), "um2", "area", source),
-        f"{stem}.delay": _price(*(pe.best.timing.critical_ps * 1e-3,) * 3, "ns", "delay", source),
+        f"{stem}.area": _price(*_areas(pe), "um2", "area", source),
+        f"{stem}.delay": _price(delay, delay, delay, "ns", "delay", source),
     }
-    for kind, weighed in pe.weighed.items():
-        mean = weighed.fits[2]
+    for kind, energy in pe["energy"].items():
+        fit = energy["fits"]["mean"]
+        idle = fit["idle_pj"]
         prices[f"{stem}.idle.energy"] = _price(
-            *(mean.idle_pj,) * 3, "pJ", "registers", f"{source}; a cycle without a step"
+            idle, idle, idle, "pJ", "registers", f"{source}; a cycle without a step"
         )
-        spread = [float(each.mean()) - mean.idle_pj for each in weighed.mean_pj]
-        middle = sum(spread) / 2
+        low, high = _above_idle(energy)
+        middle = (low + high) / 2
+        network = record["network_streams"]
         about = (
             f"{source}; {kind} weights; streams "
-            + (f"drawn and of {findings.operands}" if findings.operands else "drawn")
-            + f"; fit within {mean.mean_error:.1%} mean, {mean.worst_error:.1%} worst, of "
-            f"{mean.held_out} streams it never saw"
+            + (f"drawn and of {network}" if network else "drawn")
+            + f"; fit within {fit['mean_error']:.1%} mean, {fit['worst_error']:.1%} worst, of "
+            f"{fit['streams_held_out']} streams it never saw"
         )
-        for name, energy in zip(COUNTS, mean.pj, strict=True):
-            prices[f"{stem}.{kind}.{name}.energy"] = _price(
-                energy, energy * spread[0] / middle, energy * spread[1] / middle, "pJ",
-                "arithmetic", about,
-            )  # fmt: skip
-    if findings.register is None:  # shares need the energy of a flop
-        return prices
-    plain = _pe(pe)
-    return prices | shape_prices(plain) | share_prices(plain, findings.register.clock_pj)
+        for count in COUNTS:
+            pj = fit["pj"][count]
+            prices[f"{stem}.{kind}.{count}.energy"] = _price(
+                pj, pj * low / middle, pj * high / middle, "pJ", "arithmetic", about
+            )
+    return prices | shape_prices(pe) | share_prices(pe, record["register"]["clock_pj"])
 
 
-def _leakage(findings: Findings) -> dict[str, Any]:
-    netlists: Sequence[Mapped] = [pe.best for pe in findings.pes]
-    if not netlists:
+def _wiring(pe: Entry) -> str:
+    parameters = pe["parameters"]
+    return "pe_held" if "HELD" in parameters else "pe_dot" if "LANES" in parameters else "pe_os"
+
+
+def _above_idle(energy: Entry) -> tuple[float, float]:
+    """Return the mean over streams of a cycle's energy above idle, without and with delays."""
+    idle = energy["fits"]["mean"]["idle_pj"]
+    lows, highs = zip(*energy["streams_pj"].values(), strict=True)
+    return sum(lows) / len(lows) - idle, sum(highs) / len(highs) - idle
+
+
+def _leakage(record: Entry) -> dict[str, Any]:
+    # 1 uW/um2 is 1000 mW/mm2.
+    densities = [each["leakage_uw"] / each["area_um2"] * 1e3 for each in record["pes"]]
+    if not densities:
         return {}
-    # 1 nW/um2 is 1 mW/mm2.
-    densities = [each.netlist.leakage_nw() / each.area_um2 for each in netlists]
     mean = sum(densities) / len(densities)
-    source = findings.source("mean over all PEs of the cells' mean leakage; high: ten times, hot")
+    source = _source(record, "mean over all PEs of the cells' mean leakage; high: ten times, hot")
     return {
         "leakage.logic": _price(
             mean, min(densities), 10 * max(densities), "mW/mm2", "leakage", source
         )
     }
-
-
-def _rounded(value: Any) -> Any:
-    return float(f"{value:.{_DIGITS}g}") if isinstance(value, float) else value
-
-
-def _plain(value: Any) -> Any:
-    """Return plain numbers, rounded, all the way down."""
-    if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    if hasattr(value, "item"):
-        value = value.item()
-    return _rounded(value)

@@ -10,10 +10,19 @@ from typing import Any
 
 from accelsim.errors import UserError
 from accelsim.rtl.characterise import Progress
+from accelsim.rtl.findings import (
+    Record,
+    continued,
+    new_record,
+    put_pe,
+    put_primitive,
+    put_register,
+    rows,
+    write_record,
+)
 from accelsim.rtl.liberty import Library, read_library
 from accelsim.rtl.pe_measure import Operands, measure
 from accelsim.rtl.pe_subjects import SUBJECTS, lookup_subject
-from accelsim.rtl.price_tables import Findings, rows, write_findings
 from accelsim.rtl.primitives import measure_primitive, measure_register, primitives
 from accelsim.rtl.synthesis import Mapper
 
@@ -68,6 +77,8 @@ def synthesise(
 ) -> dict[str, Any]:
     """Synthesise and measure PEs and primitives with one library; write what was found.
 
+    What is in the folder already and is not asked for again stays.
+
     Args:
         order: What is to be synthesised.
         operands: What the linears of a network multiply; called where a PE is to be measured.
@@ -75,10 +86,10 @@ def synthesise(
         progress: Told what is going on.
 
     Returns:
-        Keys library, clock_mhz, rows (see `price_tables.rows`), files.
+        Keys library, clock_mhz, rows (see `findings.rows`), files.
 
     Raises:
-        UserError: A bad library, an unknown PE, missing tools.
+        UserError: A bad library, an unknown PE, missing tools, files of another library.
     """
     wanted = list(order.names) or [PRIMITIVES, *SUBJECTS]
     chosen = [lookup_subject(each) for each in wanted if each != PRIMITIVES]
@@ -88,36 +99,32 @@ def synthesise(
     label = order.name or re.sub(r"\W+", "_", library.texts[0].name)
     mapper = Mapper(library, [*known, *order.excluded])
     try:
-        findings = Findings(
-            library.name, library.voltage_v, library.temperature_c, clock, mapper.version,
-            mapper.excluded, network if chosen else "",
-        )  # fmt: skip
+        record = new_record(mapper, clock, network if chosen else "")
+        record = continued(record, order.out / f"{label}.json")
         # Shares of PEs need the energy of a flop.
-        findings.register = measure_register(mapper, 1e6 / clock, progress)
+        put_register(record, measure_register(mapper, 1e6 / clock, progress))
         if PRIMITIVES in wanted:
-            _measure_primitives(mapper, findings, order.seed, progress)
-        files = write_findings(findings, order.out, label, node)
+            _measure_primitives(mapper, record, order.seed, progress)
+        files = write_record(record, order.out, label, node)
         streams = operands() if chosen else ()
         for subject in chosen:
-            findings.pes.append(
-                measure(mapper, subject, 1e6 / clock, streams, order.seed, progress)
-            )
+            put_pe(record, measure(mapper, subject, 1e6 / clock, streams, order.seed, progress))
             # A PE takes minutes: what is known by now survives an interruption.
-            files = write_findings(findings, order.out, label, node)
+            files = write_record(record, order.out, label, node)
     finally:
         mapper.close()
     return {
         "library": library.name,
         "clock_mhz": clock,
-        "rows": rows(findings),
+        "rows": rows(record),
         "files": [str(file) for file in files],
     }
 
 
-def _measure_primitives(mapper: Mapper, findings: Findings, seed: int, progress: Progress) -> None:
-    period = 1e6 / findings.clock_mhz
+def _measure_primitives(mapper: Mapper, record: Record, seed: int, progress: Progress) -> None:
+    period = 1e6 / record["clock_mhz"]
     for primitive in primitives():
-        findings.primitives.append(measure_primitive(mapper, primitive, period, seed, progress))
+        put_primitive(record, measure_primitive(mapper, primitive, period, seed, progress))
 
 
 def _target(library: Library, order: Order) -> tuple[Sequence[str], int, float]:
