@@ -324,7 +324,7 @@ class TestWithYosys:
 
         (tmp_path / "mine.json").write_text(text)
         order = Order([LIBERTY], ["primitives"], tmp_path, clock_mhz=100, node_nm=22, name="mine")
-        with pytest.raises(UserError, match="mine.json.* is no record of synthesis"):
+        with pytest.raises(UserError, match=r"mine.json.* is no record of synthesis"):
             synthesise(order, list, "none", str)
         assert (tmp_path / "mine.json").read_text() == text
 

@@ -71,9 +71,10 @@ class MeasuredPrimitive:
 
 @dataclass(frozen=True)
 class MeasuredRegister:
-    """One bit of a plain register: pJ of a clock cycle, of a change, um2."""
+    """One bit of a plain register: pJ of a clock cycle, its clock pin alone, of a change; um2."""
 
     clock_pj: float
+    sink_pj: float
     toggle_pj: float
     area_um2: float
 
@@ -153,7 +154,11 @@ def measure_register(mapper: Mapper, period_ps: float, progress: Progress) -> Me
         for each in (still, moving)
     )
     changes = np.bitwise_count(moving["d"][1:] ^ moving["d"][:-1]).mean()
-    return MeasuredRegister(idle / bits, (busy - idle) / float(changes), best.area_um2 / bits)
+    flop = mapper.driver.flop
+    assert flop is not None
+    # Both edges: C V^2; fF and V give fJ.
+    sink = mapper.driver.pins[flop.clock].capacitance_ff * mapper.library.voltage_v**2 * 1e-3
+    return MeasuredRegister(idle / bits, sink, (busy - idle) / float(changes), best.area_um2 / bits)
 
 
 def _uniform(widths: Mapping[str, int]) -> Draw:
