@@ -333,6 +333,27 @@ def rtl_synthesise(pes: tuple[str, ...], as_json: bool, **options: Any) -> None:
     _print(result, as_json, "synthesis_table")
 
 
+@rtl.command("picture")
+@click.argument("records", nargs=-1, type=click.Path(path_type=Path), metavar="[RECORD.json]...")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Tables and figures.")
+@click.option("--json", "as_json", is_flag=True)
+def rtl_picture(records: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
+    """Show measured PEs side by side: area and energy of a multiply-add, and what takes them.
+
+    RECORD.json is what `rtl synthesise` wrote; without one the shipped libraries are shown.
+    """
+    from accelsim import circuits
+
+    comparison = circuits.picture(records)
+    if out is not None:
+        from accelsim.report.write import write_pes
+
+        write_pes(comparison, out)
+    _print(comparison, as_json, "pes_table")
+    if out is not None and not as_json:
+        click.echo(f"written to {out}: pes.csv, pes.md, figures/pes.png, figures/pe_effects.png")
+
+
 @main.command("list")
 @click.argument("what", type=click.Choice(["designs", "networks", "technologies", "pes", "sweeps"]))
 @click.option("--json", "as_json", is_flag=True)

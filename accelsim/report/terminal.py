@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from accelsim.report.pe_table import COLUMNS, cells
 from accelsim.report.quantities import (
     digits,
     interval,
@@ -112,6 +113,22 @@ def synthesis_table(result: Mapping[str, Any]) -> RenderableType:
         size = (f"{row['area_um2']:.4g}", f"{row['critical_ps']:.4g}")
         add_row(table, (row["name"], str(row["latency"]), *size, *ranges, fit))
     return spaced([table, "written: " + ", ".join(result["files"])])
+
+
+def pes_table(comparison: Mapping[str, Any]) -> RenderableType:
+    """Return measured PEs, a table per library, as ``rtl picture --json`` holds them."""
+    tables: list[RenderableType] = []
+    for library in comparison["libraries"]:
+        places = [place for place, name in enumerate(COLUMNS) if name not in _ON_PAPER_ONLY]
+        table = titled_table(library["label"], [COLUMNS[place] for place in places])
+        for row in library["rows"]:
+            line = cells(row)
+            add_row(table, tuple(line[place] for place in places))
+        tables.append(table)
+    return spaced([*tables, "one multiply-add; x: times ternary_add; low: gates without delays"])
+
+
+_ON_PAPER_ONLY = ("best MHz", "sum, of area", "clock, of energy", "fit error, mean (worst)")
 
 
 def infer_table(result: Mapping[str, Any]) -> RenderableType:

@@ -115,6 +115,22 @@ def write_sweep_report(result: SweepResult, out_dir: str | os.PathLike[str]) -> 
     return drawn + write_files(folder, {"report.html": page})
 
 
+def write_pes(comparison: Mapping[str, Any], out_dir: str | os.PathLike[str]) -> list[Path]:
+    """Write measured PEs in ``out_dir``: pes.csv, pes.md and figures.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    from accelsim.report.pe_figures import pe_figures
+    from accelsim.report.pe_table import markdown, pes_csv
+
+    folder = Path(out_dir)
+    texts = {"pes.csv": pes_csv(comparison), "pes.md": markdown(comparison)}
+    written = write_files(folder, {name: _encoded(text) for name, text in texts.items()})
+    drawn, _ = write_figures(folder, pe_figures(comparison))
+    return written + drawn
+
+
 def write_figures(
     folder: Path, drawn: Iterable[Picture]
 ) -> tuple[list[Path], list[dict[str, str]]]:
