@@ -159,7 +159,8 @@ def _effects_figure(comparison: Comparison) -> Picture:
     for axes, title in ((width, "width"), (sharing, "sharing"), (zeros, "zeros")):
         axes.set_title(title)
         axes.grid()
-        axes.legend(fontsize=6, loc="best", handlelength=3)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(fontsize=6, loc="best", handlelength=3)
     caption = (
         "Left: a ternary adder grows with its sum, bit for bit. Middle: products that share one "
         "sum cost less each, floats most of all, since they then round once. Right: zero weights "
