@@ -29,7 +29,7 @@ RECORDS: dict[str, Record] = {
 }
 
 # Energy of an operation at 7 nm, pJ: Jouppi et al., ISCA 2021, and Horowitz, ISSCC 2014, at 45 nm,
-# both as BitNet (arXiv 2310.11453, Table 2) has them; int32 at 45 nm as PMC8934428, Table 3, has it.
+# both as BitNet (arXiv 2310.11453, Table 2) has them; int32 at 45 nm from PMC8934428, Table 3.
 PUBLISHED_PJ = {
     "int_add.8": ("int8 addition", 0.03, 0.007),
     "int_add.32": ("int32 addition", 0.1, 0.03),
@@ -158,7 +158,8 @@ def machines() -> str:
         ),
         (
             "FP16 multiply and add / int8 addition, energy, 7 nm (BitNet b1.58)", "71.4",
-            both(lambda r: (energy(r, "fp16_mul") + energy(r, "fp16_add")) / energy(r, "int_add.8")),
+            both(lambda r: sum(energy(r, f"fp16_{of}") for of in ("mul", "add"))
+                 / energy(r, "int_add.8")),
             "as the paper counts: no accumulator, no registers",
         ),
         (

@@ -13,6 +13,7 @@ Row = Mapping[str, Any]  # see `rtl.pe_rows.pe_rows`
 COLUMNS = (
     "PE", "sum, bits", "latency", "best MHz", "um2", "pJ, ternary weights", "pJ, dense weights",
     "x area", "x energy", "sum, of area", "sum, of energy", "clock, of energy",
+    "gated: idle, busy",
     "fit error, mean (worst)",
 )  # fmt: skip
 _SPLIT = ("area_share", "energy_share")
@@ -33,6 +34,7 @@ def cells(row: Row) -> list[str]:
         percent(row["accumulator_area"]),
         percent(row["accumulator_energy"]),
         percent(row["clock_energy"]),
+        "-" if row["gated_idle"] is None else f"{row['gated_idle']:.2f}, {row['gated_busy']:.2f}",
         f"{percent(row['fit_mean'])} ({percent(row['fit_worst'])})",
     ]
 

@@ -51,8 +51,9 @@ def pe_rows(record: Record, label: str) -> list[Row]:
         ternary_high_pj, dense_low_pj and dense_high_pj, clock cycles of all registers included,
         None where a PE takes no such weights; times_area and times_energy (of ternary_add, with
         ternary weights); accumulator_area and accumulator_energy (share of what a sum needs);
-        clock_energy (share of an idle cycle); fit_mean and fit_worst (error of the fit on streams
-        that it never saw, of the worse kind of weights).
+        clock_energy (share of an idle cycle); gated_area, gated_idle and gated_busy (with gating
+        cells, times without; None where nothing was gated); fit_mean and fit_worst (error of the
+        fit on streams that it never saw, of the worse kind of weights).
     """
     base = next((pe for pe in record["pes"] if pe["name"] == "ternary_add"), None)
     return [_row(pe, base, label) for pe in record["pes"]]
@@ -84,8 +85,20 @@ def _row(pe: Mapping[str, Any], base: Mapping[str, Any] | None, label: str) -> R
         "accumulator_area": accumulator_share(pe, pe["area_share"]),
         "accumulator_energy": accumulator_share(pe, energy["ternary"]["share"]),
         "clock_energy": fits[0]["idle_pj"] / products / middle,
+        **_gated(pe, fits[0]["idle_pj"]),
         "fit_mean": max(fit["mean_error"] for fit in fits),
         "fit_worst": max(fit["worst_error"] for fit in fits),
+    }
+
+
+def _gated(pe: Mapping[str, Any], idle_pj: float) -> dict[str, float | None]:
+    gated = pe["gated"]
+    if gated is None:
+        return dict.fromkeys(("gated_area", "gated_idle", "gated_busy"))
+    return {
+        "gated_area": gated["area_um2"] / pe["area_um2"],
+        "gated_idle": gated["idle_pj"] / idle_pj,
+        "gated_busy": gated["busy_over_ungated"],
     }
 
 
