@@ -51,45 +51,54 @@ def _operations_figure(comparison: Comparison) -> Picture:
     libraries = comparison["libraries"]
     longest = max(len(library["shown"]) for library in libraries)
     height = len(libraries) * (0.75 + 0.17 * longest) + 0.5
-    figure, grid = blank(DOUBLE_COLUMN, height, rows=len(libraries), cols=2)
-    for (energy, area), library in zip(grid, libraries, strict=True):
+    figure, grid = blank(DOUBLE_COLUMN, height, rows=len(libraries), cols=3)
+    for (sizes, energy, area), library in zip(grid, libraries, strict=True):
         rows = library["shown"]
-        _energy_panel(energy, rows)
-        _stack(area, rows, "area_um2", "area_share")
+        _energy_panel(sizes, rows)
+        sizes.set_title(library["label"])
+        sizes.set_xlabel("energy (pJ)")
+        for axes, shares in ((energy, "energy_share"), (area, "area_share")):
+            _share_panel(axes, rows, shares)
         for place, row in enumerate(rows):
-            beside(area, row["area_um2"], place, digits(row["area_um2"]))
-        energy.set_title(f"{library['label']}, energy")
-        area.set_title(f"{library['label']}, area")
-        energy.set_xlabel("energy (pJ)")
-        area.set_xlabel("cell area (µm²)")
-        area.set_yticks(range(len(rows)), [""] * len(rows))
+            beside(energy, 1, place, digits(row["ternary_pj"]))
+            beside(area, 1, place, digits(row["area_um2"]))
+        energy.set_xlabel("energy by part (pJ)")
+        area.set_xlabel("cell area by part (µm²)")
     handles: list[Any] = [legend_patch(fill, name) for name, fill in PART_FILLS.items()]
-    handles.append(
-        Line2D([], [], color=INK, marker="D", markersize=3, linestyle="", label="dense weights")
-    )
-    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    for face, word in ((INK, "ternary weights"), ("white", "dense weights")):
+        handles.append(
+            Line2D([], [], color=INK, marker="o", markersize=3.5, markerfacecolor=face, label=word)
+        )
+    figure.legend(handles=handles, loc="outside lower center", ncols=5)
     caption = (
         "One multiply-add of each PE as it stands in an array, with all its registers and its "
-        "control; dot-product units per lane. Bars: ternary weights of a real network, the middle "
-        "of the interval from gates without to gates with delays; diamonds: dense weights. L: "
-        "cycles of an accumulate. What a sum needs (accumulator, drain word, upper part of the "
-        "adder) is most of a ternary adder, and lanes that share it gain more than any adder does."
+        "control; dot-product units per lane. Left, on a logarithmic axis: from gates without to "
+        "gates with delays. Middle and right: what it goes to, with ternary weights of a real "
+        "network. L: cycles of an accumulate. What a sum needs is most of a ternary adder, and "
+        "lanes that share it gain more than any adder does."
     )
     return Picture("pes", "Area and energy of a multiply-add", caption, figure)
 
 
 def _energy_panel(axes: Axes, rows: Sequence[Comparison]) -> None:
-    _stack(axes, rows, "ternary_pj", "energy_share")
-    for place, row in enumerate(rows):
-        low, high = row["ternary_low_pj"], row["ternary_high_pj"]
-        axes.plot([low, high], [place, place], color=INK, linewidth=1.1, marker="|", markersize=3.5)
-        right = high
-        if row["dense_low_pj"] is not None:
-            low, right = row["dense_low_pj"], row["dense_high_pj"]
-            axes.plot([low, right], [place + 0.22] * 2, color=INK, linewidth=0.6)
-            axes.plot((low + right) / 2, place + 0.22, color=INK, marker="D", markersize=2.6)
-        beside(axes, max(right, high), place, digits(row["ternary_pj"]))
+    for kind, face, shift in (("ternary", INK, -0.12), ("dense", "white", 0.2)):
+        for place, row in enumerate(rows):
+            low, high = row[f"{kind}_low_pj"], row[f"{kind}_high_pj"]
+            if low is not None:
+                where = [place + shift] * 2
+                axes.plot([low, high], where, color=INK, linewidth=0.9)
+                axes.plot(
+                    (low + high) / 2, where[0], color=INK, marker="o", markersize=3.5,
+                    markerfacecolor=face, markeredgewidth=0.8,
+                )  # fmt: skip
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.tick_params(axis="x", labelsize=6.5)
     axes.set_yticks(range(len(rows)), [_title(row) for row in rows])
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    quiet(axes)
 
 
 def _title(row: Comparison) -> str:
@@ -99,17 +108,16 @@ def _title(row: Comparison) -> str:
     return f"{name} ({row['accumulator_bits']} b{stages})"
 
 
-def _stack(axes: Axes, rows: Sequence[Comparison], whole: str, shares: str) -> None:
-    """Draw a bar per row, stacked by the parts of the PE."""
+def _share_panel(axes: Axes, rows: Sequence[Comparison], shares: str) -> None:
+    """Draw a bar of length 1 per row, stacked by the parts of the PE."""
     places, left = np.arange(len(rows)), np.zeros(len(rows))
     for part, fill in PART_FILLS.items():
-        width = np.array([row[whole] * row[shares][part] for row in rows])
+        width = np.array([row[shares][part] for row in rows])
         axes.barh(places, width, left=left, height=0.72, **bar_style(fill))
         left = left + width
-    longest = max(max(row[whole], row.get("dense_high_pj") or 0.0) for row in rows)
-    if whole == "area_um2":
-        longest = max(row[whole] for row in rows)
-    axes.set_xlim(0, longest * 1.2)
+    axes.set_yticks(places, [""] * len(rows))
+    axes.set_xlim(0, 1.3)
+    axes.set_xticks([0, 0.5, 1], ["0", "50 %", "100 %"])
     axes.set_ylim(len(rows) - 0.4, -0.6)
     quiet(axes)
 
