@@ -99,7 +99,7 @@ AWKWARD: dict[str, list[Any]] = {
     "array.dataflow": ["os", "ws"],
     "array.accumulator.bits": [12, 24],
     "mac": [None, {"pe": "bf16_fused", "organisation": "dot_product", "rows": 4, "cols": 4,
-                   "lanes": 4, "accumulator": {"bits": 32}}],
+                   "lanes": 4, "accumulator": {"bits": 32}, "latency": 5}],
     "sram.weight.capacity_kib": [1, 8, 512],
     "sram.weight.stream_kib": [1, 256],
 }  # fmt: skip

@@ -45,8 +45,9 @@ def sweep_inputs(config: SweepConfig, plan: Plan) -> dict[str, str]:
 def technology_digest(technology: Technology) -> str:
     """Return a hash of all files that prices were read from."""
     files = {technology.file, *(entry.file for entry in technology.entries.values())}
-    paths = sorted((Path(file) for file in files), key=lambda path: path.name)
-    return _digest(path.read_bytes() for path in (*paths, SRAM_TABLE_FILE))
+    # Two files of one name differ in their folder, whose path is no part of the hash.
+    contents = sorted((Path(file).name, Path(file).read_bytes()) for file in files)
+    return _digest(content for _, content in (*contents, ("", SRAM_TABLE_FILE.read_bytes())))
 
 
 def trace_digest(trace: Trace) -> str:
