@@ -594,8 +594,8 @@ MUTANTS: dict[str, tuple[Callable[[Path, Sources], None], str, str, str]] = {
             build_operations(folder, [("mul", "fp16", 3)], sources), [("mul", "fp16", 3)]
         ),
         "float_multiplier",
-        "<< (2 * PART)",
-        "<< (2 * PART - 1)",
+        "<< (i * PART)",
+        "<< (i * PART - i / 3)",
     ),
     "a remainder is forgotten": (
         planted_in("div"),

@@ -1,14 +1,16 @@
 // Exact product of two significands, in 0 to 2 register ranks.
 //
 // Timing: product belongs to the operands given RANKS cycles before. One rank stands behind the
-// multiplier; two cut it: products with each third of w | their sum, which is registered again.
+// multiplier; two cut it: products with each of PARTS parts of w | their sum, which is registered
+// again.
 //
 //   clk       clock of the registers
 //   a, w      WIDTH bits, unsigned
 //   product   2 * WIDTH bits
 module float_multiplier #(
     parameter int WIDTH = 24,
-    parameter int RANKS = 0
+    parameter int RANKS = 0,
+    parameter int PARTS = 4
 ) (
     input  logic               clk,
     input  logic [WIDTH-1:0]   a,
@@ -18,19 +20,22 @@ module float_multiplier #(
     logic [2*WIDTH-1:0] whole;
     if (RANKS < 2) begin : at_once
         float_multiply #(.WIDTH(WIDTH)) multiply (.a, .w, .product(whole));
-    end else begin : thirds
-        localparam int PART = (WIDTH + 2) / 3;
+    end else begin : parts
+        localparam int PART = (WIDTH + PARTS - 1) / PARTS;
         localparam int WIDE = WIDTH + PART;
-        logic [3*PART-1:0] padded;
-        logic [3*WIDE-1:0] parts, parts_taken;
-        assign padded = (3 * PART)'(w);
-        for (genvar i = 0; i < 3; i++) begin : third
-            assign parts[i*WIDE+:WIDE] = {{PART{1'b0}}, a} * {{WIDTH{1'b0}}, padded[i*PART+:PART]};
+        logic [PARTS*PART-1:0] padded;
+        logic [PARTS*WIDE-1:0] products, taken;
+        assign padded = (PARTS * PART)'(w);
+        for (genvar i = 0; i < PARTS; i++) begin : part
+            assign products[i*WIDE+:WIDE] =
+                {{PART{1'b0}}, a} * {{WIDTH{1'b0}}, padded[i*PART+:PART]};
         end
-        delay #(.WIDTH(3 * WIDE), .DEPTH(1)) part_rank (.clk, .d(parts), .q(parts_taken));
-        assign whole = (2 * WIDTH)'(parts_taken[0+:WIDE])
-                     + ((2 * WIDTH)'(parts_taken[WIDE+:WIDE]) << PART)
-                     + ((2 * WIDTH)'(parts_taken[2*WIDE+:WIDE]) << (2 * PART));
+        delay #(.WIDTH(PARTS * WIDE), .DEPTH(1)) part_rank (.clk, .d(products), .q(taken));
+        always_comb begin
+            whole = '0;
+            for (int i = 0; i < PARTS; i = i + 1)
+                whole = whole + ((2 * WIDTH)'(taken[i*WIDE+:WIDE]) << (i * PART));
+        end
     end
     delay #(.WIDTH(2 * WIDTH), .DEPTH(RANKS == 0 ? 0 : 1)) rank (.clk, .d(whole), .q(product));
 endmodule
