@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
 import lzma
 from collections.abc import Iterator
@@ -17,13 +18,16 @@ from rtl_needed import need_simulator
 from accelsim.errors import UserError
 from accelsim.hardware.technology import load_technology
 from accelsim.rtl import circuit as compiled
+from accelsim.rtl import pe_measure
 from accelsim.rtl.boolean import truth_table
+from accelsim.rtl.characterise import map_module
 from accelsim.rtl.energy_fit import nonnegative
 from accelsim.rtl.gate_circuit import build
 from accelsim.rtl.gate_energy import Activity, simulate
 from accelsim.rtl.liberty import Library, read_library
 from accelsim.rtl.netlist import Netlist, read_netlist
 from accelsim.rtl.netlist_parts import ADDER, CONTROL, MULTIPLIER, OPERANDS, part_of
+from accelsim.rtl.pe_subjects import SUBJECTS
 from accelsim.rtl.primitives import measure_primitive, primitives
 from accelsim.rtl.static_timing import analyse
 from accelsim.rtl.words import signed
@@ -355,10 +359,38 @@ class TestWithYosys:
         assert row["name"] == "ternary_add"
         assert row["ternary_low_pj"] <= row["ternary_high_pj"]
         assert told
+        listed = next(csv.DictReader((tmp_path / "mine.csv").open()))
+        assert float(listed["gated_area_um2"]) == row["gated_area_um2"]
+        assert float(listed["gated_busy_over_ungated"]) == row["gated_busy_over_ungated"]
+        assert row["gated_idle_pj"] < row["idle_pj"]
+        assert row["gated_cycles_equal_to_source"] > 300
         technology = load_technology(tmp_path / "mine.yaml")
         assert (technology.name, technology.node_nm, technology.voltage_v) == ("mine", 22, 2.0)
         area = technology.price("pe.ternary_add.area")
         assert (area.how, area.value) == ("synthesised", pytest.approx(row["area_um2"], rel=1e-3))
+
+    def test_a_clock_that_is_gated_at_the_wrong_time_is_found(
+        self, mapper: object, library: Library
+    ) -> None:
+        from accelsim.rtl.synthesis import Mapper, Setting
+
+        need_simulator()
+
+        class Careless(Mapper):
+            """Lets gated clocks run, whatever their enable says."""
+
+            def synthesise(self, top, files, parameters, setting: Setting):  # type: ignore[no-untyped-def]
+                module = super().synthesise(top, files, parameters, setting)
+                for cell in module["cells"].values():
+                    if cell["type"] == "CKGATE":
+                        cell["connections"]["EN"] = ["1"]
+                return module
+
+        careless = Careless(library, [])
+        best = map_module(careless, "pe_os", SUBJECTS["ternary_add"].parameters(1), Setting(5000))
+        with pytest.raises(UserError, match="netlist of pe_os differs from its source"):
+            pe_measure._gated(careless, best, SUBJECTS["ternary_add"], 1, str)
+        careless.close()
 
     def test_a_later_run_adds_to_what_is_there(self, mapper: object, tmp_path: Path) -> None:
         from accelsim.rtl.synthesise import Order, synthesise
