@@ -16,6 +16,7 @@ import pytest
 from accelsim.errors import UserError
 from accelsim.report.sweep_figures import sweep_figures, two_axes
 from accelsim.report.sweep_page import DRAWN, sweep_page
+from accelsim.report.sweep_read import read_rows
 from accelsim.report.sweep_rows import (
     SweepRows,
     axis_name,
@@ -23,7 +24,6 @@ from accelsim.report.sweep_rows import (
     column_label,
     explained,
     level_names,
-    read_rows,
 )
 from accelsim.report.write import write_sweep_report
 from accelsim.result import COMPONENTS, PHASES, FrontRow, SweepAxis, SweepBound, SweepResult
@@ -197,8 +197,8 @@ def test_of_a_huge_sweep_even_rows_and_the_whole_front_are_read(
     found = result(frame, OBJECTIVES)
     found = replace(found, table=f"results.{form}")
     whole = read_rows(found, tmp_path)
-    monkeypatch.setattr("accelsim.report.sweep_rows.MOST_ROWS", 30)
-    monkeypatch.setattr("accelsim.report.sweep_rows.BATCH", 7)
+    monkeypatch.setattr("accelsim.report.sweep_read.MOST_ROWS", 30)
+    monkeypatch.setattr("accelsim.report.sweep_read.BATCH", 7)
     rows = read_rows(found, tmp_path)
     front = [row.index for row in found.front]
     step = -(-len(whole) // 30)

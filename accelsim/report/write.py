@@ -106,7 +106,7 @@ def write_sweep_report(result: SweepResult, out_dir: str | os.PathLike[str]) -> 
     """
     from accelsim.report.sweep_figures import sweep_figures
     from accelsim.report.sweep_page import sweep_page
-    from accelsim.report.sweep_rows import read_rows
+    from accelsim.report.sweep_read import read_rows
 
     folder = Path(out_dir)
     rows = read_rows(result, folder)
