@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from uuid import uuid4
 
 from distributed import Client, WorkerPlugin, as_completed, get_worker
+from distributed.comm.addressing import parse_address, parse_host_port
 from distributed.scheduler import KilledWorker
 
 from accelsim.errors import UserError
@@ -113,6 +114,8 @@ class Cluster:
 
 def _connect(address: str) -> Client:
     try:
+        if not all(parse_host_port(parse_address(address, strict=True)[1])):
+            raise ValueError("names no host or no port")
         return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as cause:
         raise UserError(
