@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.report.quantities import digits
+from accelsim.report.quantities import digits, quantity, scale
 from accelsim.result import SweepAxis, SweepResult
 
 Floats = npt.NDArray[np.float64]
@@ -44,11 +44,19 @@ class SweepRows:
         return len(self.index)
 
     def spread(self, most: int) -> Integers:
-        """Return up to ``most`` rows evenly by index, and always those of the front."""
+        """Return up to ``most`` rows evenly by index, up to as many of the front, and the knee."""
         if len(self) <= most:
             return np.arange(len(self))
-        even = np.linspace(0, len(self) - 1, most).round().astype(np.int64)
-        return np.union1d(even, self.front)
+        knee = [] if self.knee is None else [self.knee]
+        front = self.front[_even(len(self.front), most)]
+        return np.unique(np.concatenate([_even(len(self), most), front, knee])).astype(np.int64)
+
+
+def _even(size: int, most: int) -> Integers:
+    """Return up to ``most`` of ``size`` places, evenly."""
+    if size <= most:
+        return np.arange(size)
+    return np.linspace(0, size - 1, most).round().astype(np.int64)
 
 
 def level_text(value: Any) -> str:
@@ -69,6 +77,7 @@ LABELS = {
     "dram_bytes": "DRAM traffic (B)",
     "sram_bytes": "SRAM traffic (B)",
 }
+SCALED = ("J", "s", "W", "B")  # units that take a prefix
 
 
 def column_label(name: str) -> str:
@@ -76,6 +85,33 @@ def column_label(name: str) -> str:
     head, _, last = name.rpartition(".")
     words = [*head.split("."), LABELS.get(last, last.replace("_", " "))]
     return " ".join(word.replace("_", " ") for word in words if word)
+
+
+def measured(values: Floats, label: str) -> tuple[Floats, str]:
+    """Return values in a unit that fits the largest of them, and their label with that unit."""
+    words, mark, unit = label.rstrip(")").rpartition(" (")
+    if not mark or unit not in SCALED:
+        return values, label
+    step, prefix = scale(values[np.isfinite(values)].ravel().tolist())
+    return values / step, f"{words} ({prefix}{unit})"
+
+
+def spelt_objectives(rows: SweepRows, member: int | None) -> list[str]:
+    """Return the objectives of a design in words, ``energy 7.36 mJ``."""
+    if member is None:
+        return []
+    texts = []
+    for (name, _), value in zip(
+        rows.result.objectives, rows.objectives[member].tolist(), strict=True
+    ):
+        label = column_label(name)
+        words, mark, unit = label.rstrip(")").rpartition(" (")
+        if mark:
+            spelt = quantity(value, unit) if unit in SCALED else f"{digits(value)} {unit}"
+            texts.append(f"{words} {spelt}")
+        else:
+            texts.append(f"{digits(value)} {label}")
+    return texts
 
 
 def axis_name(axis: SweepAxis) -> str:
