@@ -21,7 +21,7 @@ CODE = ("engine", "explore", "hardware", "config.py", "formats.py", "result.py",
 
 def sweep_inputs(config: SweepConfig, plan: Plan) -> dict[str, str]:
     """Return a hash or version of every input: no time, no host, no path."""
-    packages = ["numpy", "numba", *(["optuna"] if config.method.kind == "search" else [])]
+    search = config.method.kind == "search"
     return {
         "sweep file": _digest([config.model_dump_json().encode()]),
         **{
@@ -37,9 +37,15 @@ def sweep_inputs(config: SweepConfig, plan: Plan) -> dict[str, str]:
             for run in plan.runs
             for form, trace in run.traces.items()
         },
-        "code of accelsim": _code_digest(),
-        **{f"package {name}": metadata.version(name) for name in packages},
+        **code_inputs(),
+        **({"package optuna": metadata.version("optuna")} if search else {}),
     }
+
+
+def code_inputs() -> dict[str, str]:
+    """Return what every evaluation follows from, whatever it evaluates."""
+    versions = {f"package {name}": metadata.version(name) for name in ("numpy", "numba")}
+    return {"code of accelsim": _code_digest(), **versions}
 
 
 def technology_digest(technology: Technology) -> str:
