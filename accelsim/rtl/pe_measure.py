@@ -29,7 +29,7 @@ Floats = npt.NDArray[np.float64]
 BOUNDS = ("func", "timed")  # without and with the gates' delays
 # Cycles of a stream, drawn streams and network streams: of a PE, and of a wide dot product.
 _EXTENT, _WIDE_EXTENT = (512, 24, 14), (96, 9, 7)
-# A PE that holds an operand sees few of them: longer streams, so that they are typical of their kind.
+# A PE that holds an operand sees few of them: longer streams, typical of their kind.
 _HELD_FACTOR = 4
 _HOLD_OUT = 3  # every third drawn stream and every second of the network is kept from the fit
 _SHORT_TILE = 16  # of the stream that is compared: six of them write every accumulator
