@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from accelsim.engine.counts import gates_rows, idle_bits_of_rows, operand_bits, sum_bits
 from accelsim.engine.dimensions import (
-    ACCUMULATORS,
     EXTENT,
     MANY,
-    ONE,
     TILES,
     ZERO,
+    added_by_tile,
     cycles_of_gemm,
     first_tiles,
     form_of,
@@ -22,14 +21,25 @@ from accelsim.engine.dimensions import (
     laid_out,
     pace_of,
     reductions_of_gemm,
-    streams,
-    tiled,
     weight_passes,
 )
-from accelsim.engine.gemm import add_lot, clear, growing_at, grown_sums, lot_of, size_of_growing
+from accelsim.engine.gemm import add_lot, clear
 from accelsim.engine.mapping import Stays
 from accelsim.engine.registers import drain_moves, operand_moves, sum_moves
-from accelsim.engine.timing import grows_evenly
+from accelsim.engine.runs import (
+    R_COUNT,
+    R_CYCLES,
+    R_FIRST,
+    R_REDUCTIONS,
+    R_SLOPE,
+    R_SUMS,
+    R_TOTAL,
+    joined_sums,
+    lot_of,
+    size_of_growing,
+    skew_shares,
+    sum_of_run,
+)
 from accelsim.engine.transfers import (
     bursts,
     bytes_of,
@@ -38,9 +48,10 @@ from accelsim.engine.transfers import (
     dram_of_tiles,
     half_stream,
     quotient,
+    share_of,
     spilled_activations,
 )
-from accelsim.hardware.design import Resident
+from accelsim.hardware.design import Organisation, Resident
 from accelsim.kernels import inlined_kernel, lean_kernel
 from accelsim.trace import Series
 
@@ -63,14 +74,6 @@ def _stored(op, machine, cache, extent):
     if op.sharing == 1:
         return stored
     return quotient(stored + op.sharing - 1, op.sharing, sharing)
-
-
-@inlined_kernel
-def _reductions(op, pace, m, n, sums):
-    """Return the reductions of members whose growing dimension has ``sums``."""
-    if op.series == Series.K:
-        return sums[MANY] * reductions_of_gemm(pace, m, n)
-    return reductions_of_gemm(pace, m, sums)
 
 
 @inlined_kernel
@@ -109,94 +112,58 @@ def _clocked_bits(unit, m, k, n, reductions):
     return bits + operand_bits(unit, activations, weights) + drain
 
 
-@inlined_kernel
-def _alike(op, unit, form, extent, size, most):
-    """Return how many members, at most ``most``, from ``extent`` on grow by equally many cycles.
-
-    Either they have equally many tiles, or each has a step more and every step takes the same.
-    """
-    if gates_rows(unit):
-        return ONE  # idle bits are worked out for each
-    if not streams(unit, op.series):
-        return _equal_tiles(op, extent, size, most)
-    if op.series == Series.N:
-        return ONE
-    if size > 1:
-        return _equal_tiles(op, extent, size, most)
-    even = grows_evenly(extent, unit.latency, unit.interval, form[ACCUMULATORS], unit.rows)
-    return most if even else ONE
-
-
-@inlined_kernel
-def _equal_tiles(op, extent, size, most):
-    room = tiled(extent, size)[TILES] * size - extent
-    return min(room // op.series_step + 1, most)
-
-
-@inlined_kernel
-def _gemm_at(op, unit, form, extent, size, m, k, n):
-    """Return the dimensions of the member grown to ``extent``, its cycles and its pace."""
-    more = growing_at(unit, form, op.series, extent, size, op.k)
-    if op.series == Series.K:
-        k = more
-    else:
-        n = more
-    pace = pace_of(unit, form, m, k, n)
-    return m, k, n, cycles_of_gemm(unit, pace, m, k, n), pace
+@lean_kernel
+def _idle_of_run(op, unit, form, extent, count, m, k, n):
+    """Return the idle bits of gated rows in ``count`` members from ``extent`` on."""
+    idle = ZERO
+    for _ in range(count):
+        m, k, n = grown(unit, form, op.series, extent, m, k, n)
+        pace = pace_of(unit, form, m, k, n)
+        working = _clocked_bits(unit, m, k, n, reductions_of_gemm(pace, m, n))
+        idle += idle_bits_of_rows(unit, op.m, cycles_of_gemm(unit, pace, m, k, n), working)
+        extent += op.series_step
+    return idle
 
 
 @lean_kernel
-def _transfers(op, machine, mapping, cache, extent, alike, compute, slope, passes, tile):
-    """Return what ``alike`` members transfer, from ``extent`` on: bytes and cycles, summed.
-
-    The first takes ``compute`` cycles, each one ``slope`` more than the one before it.
+def _transfers(op, unit, machine, mapping, cache, run, m, k, n):
+    """Return what the members of a run transfer: bytes and cycles, summed.
 
     Returns:
         Weight bytes, input bytes, bytes read in whole bursts, DRAM cycles and cycles.
     """
     spilled_inputs, _, written, half = cache[5:]
-    plain, part = mapping.stays == Stays.RULE and spilled_inputs == 0, 1.0 / tile
+    plain = mapping.stays == Stays.RULE and spilled_inputs == 0
+    times, pieces = weight_passes(unit, m, k, n)
+    tile, (more_pieces, more_tiles) = first_tiles(unit, m, k, n), added_by_tile(unit, op.series, k, n)
+    extent, size, step = run[R_FIRST][EXTENT], size_of_growing(unit, op.series), op.series_step
+    inside = extent - (run[R_FIRST][TILES] - 1) * size  # words in the last tile
+    compute, slope, group = run[R_CYCLES] * op.group, run[R_SLOPE] * op.group, op.group
     weights, inputs, read, transfer, elapsed = ZERO, ZERO, ZERO, ZERO, ZERO
-    for _ in range(alike):
+    for _ in range(run[R_COUNT]):
         stored = _stored(op, machine, cache, extent)
-        come, came = stored * (passes[0] if stored > half * passes[1] else 1), spilled_inputs
+        come, came = stored * (times if stored > half * pieces else 1), spilled_inputs
         if not plain:
-            n = extent if op.series == Series.N else op.n
-            come, came = _read_otherwise(op, machine, mapping, stored, came, passes, n)
+            n_extent = extent if op.series == Series.N else op.n
+            come, came = _read_otherwise(
+                op, machine, mapping, stored, came, (times, pieces), n_extent
+            )
         moved = bursts(come + came, machine.burst)
-        cycles = cycles_of((moved + written) * op.group, machine)
-        wait = cycles_of(quotient(stored + tile - 1, tile, part), machine)
+        cycles = cycles_of((moved + written) * group, machine)
+        wait = cycles_of(share_of(stored, tile), machine)
         weights += come
         inputs += came
         read += moved
         transfer += cycles
-        elapsed += max(compute * op.group + wait, cycles)
-        compute += slope
-        extent += op.series_step
-    return weights, inputs, read, transfer, elapsed
-
-
-@lean_kernel
-def _dimension_sums(dimension, size, step, alike):
-    """Return the sums of a dimension over members that grow by ``step``, and of skew / extent.
-
-    ``alike`` members have equally many tiles of ``size``, or tiles of one.
-    """
-    many, extent, tiles, skew = dimension
-    if alike == 1:
-        return dimension, skew / extent
-    extents = alike * extent + step * (alike * (alike - 1) // 2)
-    if size == 1:
-        return (alike, extents, extents, ZERO), 0.0
-    skews, shares, inside = ZERO, 0.0, extent - (tiles - 1) * size
-    before = skew - inside * (inside - 1) // 2
-    for _ in range(alike):
-        skew = before + inside * (inside - 1) // 2
-        skews += skew
-        shares += skew / extent
-        inside += step
+        elapsed += max(compute + wait, cycles)
         extent += step
-    return (many * alike, extents, tiles * alike, skews), shares
+        inside += step
+        while inside > size:
+            inside -= size
+            compute += slope
+            pieces += more_pieces
+            tile += more_tiles
+    return weights, inputs, read, transfer, elapsed
 
 
 @lean_kernel
@@ -209,41 +176,30 @@ def growing_gemms(op, unit, machine, mapping, kept, totals, gemm):
         The flow, idle bits of gated rows, and the mean moves of both operands.
     """
     form = form_of(unit, machine.output_stream, mapping.chunk)
-    cache, size, step = (
-        _cache_of(op, machine, kept, totals),
-        size_of_growing(unit, op.series),
-        op.series_step,
-    )
+    cache, size = _cache_of(op, machine, kept, totals), size_of_growing(unit, op.series)
     m, k, n = laid_out(unit, form, op.m, op.k, op.n)
     extent, step = op.k if op.series == Series.K else op.n, op.series_step
     weights, inputs, read, busy, transfer, elapsed = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
-    activation_moves, weight_moves, idle, member = 0.0, 0.0, ZERO, ZERO
+    activation_moves, weight_moves, idle, left = 0.0, 0.0, ZERO, op.series_count
     clear(gemm)
-    while member < op.series_count:
-        end = member + lot_of(unit, op.series, extent, step, op.series_count - member)
-        m, k, n = grown(unit, form, op.series, extent, m, k, n)
+    while left > 0:
+        after = left - lot_of(unit, op.series, extent, step, left)
         sums, skew, total, reductions = (ZERO, ZERO, ZERO, ZERO), 0.0, ZERO, ZERO
-        while member < end:
-            alike, slope = _alike(op, unit, form, extent, size, end - member), ZERO
-            m, k, n, compute, pace = _gemm_at(op, unit, form, extent, size, m, k, n)
-            if size == 1 and alike > 1:
-                slope = _gemm_at(op, unit, form, extent + step, size, m, k, n)[3] - compute
+        while left > after:
+            m, k, n = grown(unit, form, op.series, extent, m, k, n)
+            run = sum_of_run(unit, form, op.series, extent, step, left - after, m, k, n)
+            count = run[R_COUNT]
             if gates_rows(unit):
-                working = _clocked_bits(unit, m, k, n, reductions_of_gemm(pace, m, n))
-                idle += idle_bits_of_rows(unit, op.m, compute, working)
-            passes, tile = weight_passes(unit, m, k, n), first_tiles(unit, m, k, n)
-            moved = _transfers(
-                op, machine, mapping, cache, extent, alike, compute, slope, passes, tile
-            )
+                idle += _idle_of_run(op, unit, form, extent, count, m, k, n)
+            if size > 1 and unit.organisation != Organisation.DOT:  # whose operands pass no skew
+                skew += skew_shares(run[R_FIRST], size, step, count)
+            moved = _transfers(op, unit, machine, mapping, cache, run, m, k, n)
             weights, inputs, read = weights + moved[0], inputs + moved[1], read + moved[2]
             transfer, elapsed = transfer + moved[3], elapsed + moved[4]
-            grows = k if op.series == Series.K else n
-            some, shares = _dimension_sums(grows, size, step, alike)
-            reductions += _reductions(op, pace, m, n, some)
-            sums, skew = grown_sums(op.series, sums, some, some), skew + shares
-            total += compute * alike + slope * (alike * (alike - 1) // 2)
-            extent += step * alike
-            member += alike
+            sums, total = joined_sums(sums, run[R_SUMS]), total + run[R_TOTAL]
+            reductions += run[R_REDUCTIONS]
+            extent += step * count
+            left -= count
         add_lot(unit, op.series, m, k, n, sums, total, reductions, gemm)
         a, w = _mean_moves(op, unit, m, k, n, sums, skew)
         activation_moves, weight_moves = activation_moves + a, weight_moves + w
