@@ -7,6 +7,8 @@ in one of them. Cycles and transfers round in every pass, so these are what the 
 
 from __future__ import annotations
 
+import numpy as np
+
 from accelsim.engine.counts import gates_rows, idle_bits_of_rows, operand_bits, sum_bits
 from accelsim.engine.dimensions import (
     EXTENT,
@@ -43,12 +45,10 @@ from accelsim.engine.runs import (
 from accelsim.engine.transfers import (
     bursts,
     bytes_of,
-    cycles_of,
     dram_of_gemm,
     dram_of_tiles,
     half_stream,
     quotient,
-    share_of,
     spilled_activations,
 )
 from accelsim.hardware.design import Organisation, Resident
@@ -135,11 +135,14 @@ def _transfers(op, unit, machine, mapping, cache, run, m, k, n):
     spilled_inputs, _, written, half = cache[5:]
     plain = mapping.stays == Stays.RULE and spilled_inputs == 0
     times, pieces = weight_passes(unit, m, k, n)
-    tile, (more_pieces, more_tiles) = first_tiles(unit, m, k, n), added_by_tile(unit, op.series, k, n)
+    tile, group = first_tiles(unit, m, k, n), op.group
+    more_pieces, more_tiles = added_by_tile(unit, op.series, k, n)
     extent, size, step = run[R_FIRST][EXTENT], size_of_growing(unit, op.series), op.series_step
     inside = extent - (run[R_FIRST][TILES] - 1) * size  # words in the last tile
-    compute, slope, group = run[R_CYCLES] * op.group, run[R_SLOPE] * op.group, op.group
-    weights, inputs, read, transfer, elapsed = ZERO, ZERO, ZERO, ZERO, ZERO
+    whole, rest = step // size, step % size
+    # Cycles are whole numbers below 2**53, as floats: rounding up needs no integer.
+    compute, slope, tile = float(run[R_CYCLES] * group), float(run[R_SLOPE] * group), float(tile)
+    weights, inputs, read, transfer, elapsed = ZERO, ZERO, ZERO, 0.0, 0.0
     for _ in range(run[R_COUNT]):
         stored = _stored(op, machine, cache, extent)
         come, came = stored * (times if stored > half * pieces else 1), spilled_inputs
@@ -149,21 +152,21 @@ def _transfers(op, unit, machine, mapping, cache, run, m, k, n):
                 op, machine, mapping, stored, came, (times, pieces), n_extent
             )
         moved = bursts(come + came, machine.burst)
-        cycles = cycles_of((moved + written) * group, machine)
-        wait = cycles_of(share_of(stored, tile), machine)
+        cycles = np.ceil((moved + written) * group / machine.dram_bytes_per_cycle)
+        wait = np.ceil(np.ceil(stored / tile) / machine.dram_bytes_per_cycle)
         weights += come
         inputs += came
         read += moved
         transfer += cycles
         elapsed += max(compute + wait, cycles)
         extent += step
-        inside += step
-        while inside > size:
-            inside -= size
-            compute += slope
-            pieces += more_pieces
-            tile += more_tiles
-    return weights, inputs, read, transfer, elapsed
+        inside += rest
+        over = 1 if inside > size else 0
+        inside -= over * size
+        compute += slope * (whole + over)
+        pieces += more_pieces * (whole + over)
+        tile += more_tiles * (whole + over)
+    return weights, inputs, read, int(transfer), int(elapsed)
 
 
 @lean_kernel
