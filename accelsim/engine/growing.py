@@ -77,10 +77,10 @@ def _stored(op, machine, cache, extent):
 
 
 @inlined_kernel
-def _cache_of(op, machine, kept, totals):
+def _cache_of(op, machine):
     """Return what the transfers of all members share; the growing operand is the second one."""
     inputs, outputs = spilled_activations(op, machine, op.group, op.m, op.k, op.n)
-    cached, total = kept[Resident.CACHE], max(totals[Resident.CACHE], 1)
+    cached, total = machine.kept[Resident.CACHE], max(machine.totals[Resident.CACHE], 1)
     other = op.n if op.series == Series.K else op.k
     written, half = bursts(outputs, machine.burst), half_stream(op, machine)
     return other, cached, total, 1.0 / total, 1.0 / op.sharing, inputs, outputs, written, half
@@ -170,7 +170,7 @@ def _transfers(op, unit, machine, mapping, cache, run, m, k, n):
 
 
 @lean_kernel
-def growing_gemms(op, unit, machine, mapping, kept, totals, gemm):
+def growing_gemms(op, unit, machine, mapping, gemm):
     """Fill ``gemm`` with one instance of each member of a growing context.
 
     The cache takes no part in what comes early, so members neither use nor leave a lead.
@@ -179,7 +179,7 @@ def growing_gemms(op, unit, machine, mapping, kept, totals, gemm):
         The flow, idle bits of gated rows, and the mean moves of both operands.
     """
     form = form_of(unit, machine.output_stream, mapping.chunk)
-    cache, size = _cache_of(op, machine, kept, totals), size_of_growing(unit, op.series)
+    cache, size = _cache_of(op, machine), size_of_growing(unit, op.series)
     m, k, n = laid_out(unit, form, op.m, op.k, op.n)
     extent, step = op.k if op.series == Series.K else op.n, op.series_step
     weights, inputs, read, busy, transfer, elapsed = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO

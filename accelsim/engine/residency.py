@@ -6,10 +6,17 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.formats import row_numerator
-from accelsim.hardware.design import Decoder, Designs, Family, Resident
+from accelsim.hardware.design import MACHINE_DTYPE, Decoder, Designs, Family, Resident
 from accelsim.trace import Phase, Stationary, Trace
 
 Integers = npt.NDArray[np.int64]
+
+# A machine with a workload in its memories, as kernels read it: bytes of each class, and of them
+# those that stay in SRAM.
+LOADED_DTYPE = np.dtype(
+    [(name, MACHINE_DTYPE[name]) for name in MACHINE_DTYPE.names or ()]
+    + [(name, np.int64, (len(Resident),)) for name in ("kept", "totals")]
+)
 
 
 def class_bytes(trace: Trace, designs: Designs | Family) -> Integers:
@@ -87,6 +94,14 @@ def kept_bytes(totals: Integers, designs: Designs | Family) -> Integers:
     shrunk = kept[:, Resident.WEIGHTS] * numerator // unpacked
     kept[:, Resident.WEIGHTS] = np.where(on_arrival, shrunk, kept[:, Resident.WEIGHTS])
     return np.minimum(kept, totals)
+
+
+def loaded_machines(
+    machines: npt.NDArray[np.void], kept: Integers, totals: Integers
+) -> npt.NDArray[np.void]:
+    """Return ``MACHINE_DTYPE`` [D] with int64 [D, classes] each, as ``LOADED_DTYPE`` [D]."""
+    columns = np.ascontiguousarray(machines).view(np.int64).reshape(len(machines), -1)
+    return np.concatenate([columns, kept, totals], axis=1).view(LOADED_DTYPE)[:, 0]
 
 
 def _bytes(bits: Integers) -> Integers:

@@ -14,7 +14,6 @@ from accelsim.engine.dimensions import (
     EXTENT,
     GIVEN,
     MANY,
-    ONE,
     SKEW,
     TILES,
     ZERO,
