@@ -30,7 +30,7 @@ from accelsim.kernels import inlined_kernel, lean_kernel
 from accelsim.trace import Kind
 
 
-@lean_kernel
+@inlined_kernel
 def elementwise(op, machine, unit, lead, cycles, counts):
     """Evaluate an operator of the vector unit; return its cycles and the lead it leaves.
 
