@@ -72,20 +72,24 @@ def build_bill(family: Family, technology: Technology) -> Bill:
     """Price a family; raise UserError where a price is missing."""
     plan = build_floorplan(family, technology)
     lines = energy_lines(family, plan, technology)
-    rows = np.cumsum([_varies(line) for line in lines]) - 1
-    varying = np.empty((len(BOUNDS), int(rows[-1]) + 1, plan.size))
-    rows[[not _varies(line) for line in lines]] = -1
+    rows, count = np.full(len(lines), -1), 0
+    for index, line in enumerate(lines):
+        if _varies(line):
+            rows[index], count = count, count + 1
     fixed = np.zeros((len(BOUNDS), len(lines)))
-    for bound, name in enumerate(BOUNDS):
-        for index, (line, row) in enumerate(zip(lines, rows, strict=True)):
-            rates = fixed[bound, index : index + 1] if row < 0 else varying[bound, row]
-            np.multiply(line.quantity, getattr(line.price, name), out=rates)
+    varying = np.empty((len(BOUNDS), count, plan.size))
+    for index, (line, row) in enumerate(zip(lines, rows.tolist(), strict=True)):
+        for bound, name in enumerate(BOUNDS):
+            if row < 0:
+                fixed[bound, index : index + 1] = line.quantity * getattr(line.price, name)
+            else:
+                np.multiply(line.quantity, getattr(line.price, name), out=varying[bound, row])
     return Bill(lines, fixed, rows, varying, plan)
 
 
 def _varies(line: Line) -> bool:
     """Whether designs of a family may differ in what a count of a line costs."""
-    return np.size(line.quantity) > 1 or np.size(line.price.value) > 1
+    return any(isinstance(n, np.ndarray) and n.size > 1 for n in (line.quantity, line.price.value))
 
 
 def without(bill: Bill, component: str) -> Bill:

@@ -26,7 +26,7 @@ from accelsim.engine.transfers import (
 )
 from accelsim.hardware.actions import SHARED, SharedAction
 from accelsim.hardware.design import Resident
-from accelsim.kernels import inlined_kernel, lean_kernel
+from accelsim.kernels import inlined_kernel
 from accelsim.trace import Kind
 
 

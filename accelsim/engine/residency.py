@@ -87,6 +87,8 @@ def kept_bytes(totals: Integers, designs: Designs | Family) -> Integers:
         named = machines[f"resident_{position}"]
         for resident in Resident:
             chosen = named == resident
+            if not chosen.any():
+                continue
             room = activation_room if resident == Resident.CACHE else weight_room
             stays = np.where(chosen, np.minimum(taken[:, resident], room), 0)
             kept[:, resident] += stays

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -73,13 +73,19 @@ class Floorplan:
     parts: tuple[Part, ...]
     srams: dict[str, Sram]
     density: Price
+    _areas: dict[tuple[int, str], Floats] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def part_um2(self, part: Part, bound: str = "value") -> Floats:
         """Return the placed area of a part, [G]; a low density makes a large part."""
-        opposite = {"value": "value", "low": "high", "high": "low"}[bound]
-        density = getattr(self.density, opposite) if part.kind == LOGIC else 1.0
-        area = np.asarray(part.count * getattr(part.price, bound) / density, dtype=np.float64)
-        return np.broadcast_to(area, self.size)
+        key = id(part), bound
+        if key not in self._areas:
+            opposite = {"value": "value", "low": "high", "high": "low"}[bound]
+            density = getattr(self.density, opposite) if part.kind == LOGIC else 1.0
+            area = np.asarray(part.count * getattr(part.price, bound) / density, dtype=np.float64)
+            self._areas[key] = np.broadcast_to(area, self.size)
+        return self._areas[key]
 
     def placed_um2(self, components: tuple[str, ...] = (), kind: str | None = None) -> Floats:
         """Return the placed area of some components, of a kind, or of everything, [G]."""

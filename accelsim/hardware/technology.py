@@ -114,10 +114,13 @@ class Technology:
             )
         if not isinstance(bits, np.ndarray) or bits.size <= MANY_WIDTHS:
             return self._remembered(name, bits)
-        widths = np.flatnonzero(np.bincount(bits))
-        price, place = self._remembered(name, widths), np.searchsorted(widths, bits)
+        present = np.bincount(bits) > 0
+        price = self._remembered(name, np.flatnonzero(present))
+        place = (np.cumsum(present) - 1)[bits]
         value, low, high = (np.asarray(n)[place] for n in (price.value, price.low, price.high))
-        return replace(price, value=_sealed(value), low=_sealed(low), high=_sealed(high))
+        for number in (value, low, high):
+            number.flags.writeable = False
+        return replace(price, value=value, low=low, high=high)
 
     def _remembered(self, name: str, bits: Bits | None) -> Price:
         """Return a price from those resolved before, or resolve it."""
