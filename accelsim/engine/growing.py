@@ -45,10 +45,12 @@ from accelsim.engine.runs import (
 from accelsim.engine.transfers import (
     bursts,
     bytes_of,
+    cycles_of,
     dram_of_gemm,
     dram_of_tiles,
     half_stream,
     quotient,
+    share_of,
     spilled_activations,
 )
 from accelsim.hardware.design import Organisation, Resident
@@ -57,8 +59,8 @@ from accelsim.trace import Series
 
 
 @lean_kernel
-def _read_otherwise(op, machine, mapping, stored, inputs, passes, n):
-    """Return (weight bytes, activation bytes) of an instance that is no plain stream of a cache."""
+def _read(op, machine, mapping, stored, inputs, passes, n):
+    """Return (weight bytes, activation bytes) that an instance reads from DRAM."""
     if mapping.stays == Stays.RULE:
         return dram_of_gemm(op, machine, stored, inputs, passes[0], passes[1])
     return dram_of_tiles(mapping, machine, stored, inputs, op.m, n)
@@ -132,41 +134,105 @@ def _transfers(op, unit, machine, mapping, cache, run, m, k, n):
     Returns:
         Weight bytes, input bytes, bytes read in whole bursts, DRAM cycles and cycles.
     """
-    spilled_inputs, _, written, half = cache[5:]
-    plain = mapping.stays == Stays.RULE and spilled_inputs == 0
+    even = cache[0] * machine.kv_bits * op.series_step % 8 == 0  # members differ by whole bytes
+    if even and op.sharing == 1 and mapping.stays == Stays.RULE and cache[5] == 0:
+        return _plain_transfers(op, unit, machine, cache, run, m, k, n)
+    return _other_transfers(op, unit, machine, mapping, cache, run, m, k, n)
+
+
+@lean_kernel
+def _plain_transfers(op, unit, machine, cache, run, m, k, n):
+    """Return what members transfer that stream a cache, each longer by the same bytes.
+
+    What is resident of a member is a quotient; from one to the next it and its rest grow evenly.
+    Cycles are whole numbers below 2**53, as floats: rounding up needs no integer.
+    """
+    other, cached, total, share, _, _, _, written, half = cache
+    group, step, per_cycle = op.group, op.series_step, machine.dram_bytes_per_cycle
+    size, extent, tiles = (
+        size_of_growing(unit, op.series),
+        run[R_FIRST][EXTENT],
+        run[R_FIRST][TILES],
+    )
+    inside, whole, rest = extent - (tiles - 1) * size, step // size, step % size
     times, pieces = weight_passes(unit, m, k, n)
-    tile, group = first_tiles(unit, m, k, n), op.group
     more_pieces, more_tiles = added_by_tile(unit, op.series, k, n)
-    extent, size, step = run[R_FIRST][EXTENT], size_of_growing(unit, op.series), op.series_step
-    inside = extent - (run[R_FIRST][TILES] - 1) * size  # words in the last tile
-    whole, rest = step // size, step % size
-    # Cycles are whole numbers below 2**53, as floats: rounding up needs no integer.
-    compute, slope, tile = float(run[R_CYCLES] * group), float(run[R_SLOPE] * group), float(tile)
-    weights, inputs, read, transfer, elapsed = ZERO, ZERO, ZERO, 0.0, 0.0
+    room, more_room = half * pieces, half * more_pieces
+    stored = bytes_of(extent * other, machine.kv_bits)
+    longer = bytes_of(step * other, machine.kv_bits)
+    resident, more_resident = (
+        quotient(stored * cached, total, share),
+        quotient(longer * cached, total, share),
+    )
+    over, more_over = stored * cached - resident * total, longer * cached - more_resident * total
+    compute, slope = float(run[R_CYCLES] * group), float(run[R_SLOPE] * group)
+    tile, more_tile = float(first_tiles(unit, m, k, n)), float(more_tiles)
+    longest = stored + run[R_COUNT] * longer
+    latest = np.ceil(np.ceil(longest / tile) / per_cycle)  # at which a first tile is there
+    weights, read, transfer, elapsed = ZERO, ZERO, 0.0, 0.0
+    for _ in range(run[R_COUNT]):
+        come = stored - resident
+        wanted = come
+        if come > room:
+            come *= times
+        moved = bursts(come, machine.burst)
+        cycles = np.ceil((moved + written) * group / per_cycle)
+        weights += come
+        read += moved
+        transfer += cycles
+        if compute + latest > cycles:
+            cycles = max(compute + np.ceil(np.ceil(wanted / tile) / per_cycle), cycles)
+        elapsed += cycles
+        stored += longer
+        over += more_over
+        carry = 1 if over >= total else 0
+        over -= carry * total
+        resident += more_resident + carry
+        inside += rest
+        gained = 1 if inside > size else 0
+        inside -= gained * size
+        gained += whole
+        compute += slope * gained
+        room += more_room * gained
+        tile += more_tile * gained
+    return weights, ZERO, read, int(transfer), int(elapsed)
+
+
+@lean_kernel
+def _other_transfers(op, unit, machine, mapping, cache, run, m, k, n):
+    """Return what members transfer one by one: in tiles, beside spilled activations, shared."""
+    written, step = cache[7], op.series_step
+    times, pieces = weight_passes(unit, m, k, n)
+    tile, (more_pieces, more_tiles) = (
+        first_tiles(unit, m, k, n),
+        added_by_tile(unit, op.series, k, n),
+    )
+    size, extent, tiles = (
+        size_of_growing(unit, op.series),
+        run[R_FIRST][EXTENT],
+        run[R_FIRST][TILES],
+    )
+    inside, compute, slope = extent - (tiles - 1) * size, run[R_CYCLES], run[R_SLOPE]
+    weights, inputs, read, transfer, elapsed = ZERO, ZERO, ZERO, ZERO, ZERO
     for _ in range(run[R_COUNT]):
         stored = _stored(op, machine, cache, extent)
-        come, came = stored * (times if stored > half * pieces else 1), spilled_inputs
-        if not plain:
-            n_extent = extent if op.series == Series.N else op.n
-            come, came = _read_otherwise(
-                op, machine, mapping, stored, came, (times, pieces), n_extent
-            )
+        columns = extent if op.series == Series.N else op.n
+        come, came = _read(op, machine, mapping, stored, cache[5], (times, pieces), columns)
         moved = bursts(come + came, machine.burst)
-        cycles = np.ceil((moved + written) * group / machine.dram_bytes_per_cycle)
-        wait = np.ceil(np.ceil(stored / tile) / machine.dram_bytes_per_cycle)
+        cycles = cycles_of((moved + written) * op.group, machine)
         weights += come
         inputs += came
         read += moved
         transfer += cycles
-        elapsed += max(compute + wait, cycles)
+        elapsed += max(compute * op.group + cycles_of(share_of(stored, tile), machine), cycles)
         extent += step
-        inside += rest
-        over = 1 if inside > size else 0
-        inside -= over * size
-        compute += slope * (whole + over)
-        pieces += more_pieces * (whole + over)
-        tile += more_tiles * (whole + over)
-    return weights, inputs, read, int(transfer), int(elapsed)
+        inside += step
+        while inside > size:
+            inside -= size
+            compute += slope
+            pieces += more_pieces
+            tile += more_tiles
+    return weights, inputs, read, transfer, elapsed
 
 
 @lean_kernel

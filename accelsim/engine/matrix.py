@@ -87,7 +87,7 @@ def _pairs(op, m, k, n):
     return m * k * n
 
 
-@lean_kernel
+@inlined_kernel
 def _pairs_in_series(op):
     """Return the pairs of the first member's instance, and by how many each next one has more."""
     first = _pairs(op, op.m, op.k, op.n)
@@ -126,7 +126,7 @@ def matrix_on_array(op, unit, machine, mapping, role, lead, cycles, counts, gemm
     return elapsed, left
 
 
-@lean_kernel
+@inlined_kernel
 def _causal(op, unit, machine, mapping, lead, gemm):
     """Fill ``gemm`` with one instance of causal attention; return as ``_single`` does.
 
@@ -141,7 +141,7 @@ def _causal(op, unit, machine, mapping, lead, gemm):
     return flow, _idle_in_rows(op, unit, gemm), moves, left
 
 
-@lean_kernel
+@inlined_kernel
 def _single(op, unit, machine, mapping, lead, gemm):
     """Fill ``gemm`` with one instance, its k cut or not; also return the lead left."""
     form = form_of(unit, machine.output_stream, mapping.chunk)
@@ -158,7 +158,7 @@ def _single(op, unit, machine, mapping, lead, gemm):
     return flow, _idle_in_rows(op, unit, gemm), moves, left
 
 
-@lean_kernel
+@inlined_kernel
 def _idle_in_rows(op, unit, gemm):
     """Return the idle bits of gated rows in one instance of which ``gemm`` counts everything."""
     if not gates_rows(unit):

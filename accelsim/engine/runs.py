@@ -99,20 +99,41 @@ def _sums_of_grown(first, size, step, count):
     extents = count * first[EXTENT] + step * (count * (count - 1) // 2)
     if size == 1:
         return first[MANY] * count, extents, extents, ZERO
-    tile, inside, tiles, squares = first[TILES], first[EXTENT], ZERO, ZERO
-    inside -= (tile - 1) * size  # words in the last tile
-    whole, rest = step // size, step % size
-    for _ in range(count):
+    start = first[EXTENT] - (first[TILES] - 1) * size
+    period, tiles, squares, gained = _until_again(start, size, step, count)
+    if period < count:
+        times = count // period
+        tiles = times * tiles + gained * period * (times * (times - 1) // 2)
+        squares, rest = times * squares, count - times * period
+        _, more, further, _ = _until_again(start, size, step, rest)
+        tiles, squares = tiles + more + rest * times * gained, squares + further
+    # A tile of x words passes x (x - 1) / 2 skew registers, all but the last are full.
+    full = tiles + count * (first[TILES] - 1)
+    skews = full * (size * (size - 1) // 2) + (squares - (extents - full * size)) // 2
+    return first[MANY] * count, extents, full + count, skews
+
+
+@inlined_kernel
+def _until_again(start, size, step, most):
+    """Walk extents whose last tile has ``start`` words first, until it has so many again.
+
+    Returns:
+        How many extents, at most ``most``; the tiles that they have beyond those of the first,
+        summed; the squares of the words in their last tiles, summed; and the tiles gained.
+    """
+    whole, rest, inside = step // size, step % size, start
+    count, tile, tiles, squares = ZERO, ZERO, ZERO, ZERO
+    while count < most:
         tiles += tile
         squares += inside * inside
         inside += rest
         over = 1 if inside > size else 0
         inside -= over * size
         tile += whole + over
-    # A tile of x words passes x (x - 1) / 2 skew registers, all but the last are full.
-    full = tiles - count
-    skews = full * (size * (size - 1) // 2) + (squares - (extents - full * size)) // 2
-    return first[MANY] * count, extents, tiles, skews
+        count += 1
+        if inside == start:
+            break
+    return count, tiles, squares, tile
 
 
 @lean_kernel

@@ -49,6 +49,8 @@ def sum_of_ceils(first: int, step: int, count: int, divisor: int) -> int:
     Exact in logarithmic time: lattice points below a line, counted as in Euclid's algorithm by
     exchanging the axes (Graham, Knuth, Patashnik, Concrete Mathematics, section 3.5).
     """
+    if count == 1:
+        return ceil_div(first, divisor)
     total, offset = 0, first + divisor - 1
     while True:
         total += count * (count - 1) // 2 * (step // divisor) + count * (offset // divisor)

@@ -208,7 +208,8 @@ def banks_for_bandwidth(
 
 def dram_prices(technology: Technology, kind: str, *, file: object = None) -> DramPrices:
     """Return the prices of external memory ``kind``; raise UserError for an unknown kind."""
-    if kind not in dram_kinds(technology):
+    stem = f"dram.{kind}"
+    if technology.find(f"{stem}.energy") is None:
         raise UserError(
             "unknown external memory",
             file=file,
@@ -216,7 +217,6 @@ def dram_prices(technology: Technology, kind: str, *, file: object = None) -> Dr
             value=kind,
             allowed=did_you_mean(kind, dram_kinds(technology)),
         )
-    stem = f"dram.{kind}"
     return DramPrices(
         technology.price(f"{stem}.energy"),
         technology.price(f"{stem}.background"),
