@@ -38,10 +38,8 @@ from accelsim.kernels import inlined_kernel, kernel, lean_kernel
 from accelsim.trace import Kind, Trace
 
 # First and last of the counters that are DRAM bytes, and of those that are SRAM bits.
-_MEMORIES = (
-    (SharedAction.DRAM_READ, SharedAction.DRAM_WRITE),
-    (SharedAction.ACTIVATION_READ, SharedAction.OUTPUT_WRITE),
-)
+_DRAM = (int(SharedAction.DRAM_READ), int(SharedAction.DRAM_WRITE))
+_SRAM = (int(SharedAction.ACTIVATION_READ), int(SharedAction.OUTPUT_WRITE))
 
 
 @lean_kernel
@@ -106,6 +104,16 @@ def add_standing(standing, machine, counts):
             counts[row, SHARED + action] += standing[machine.scale_on_drain, row, action]
 
 
+@inlined_kernel
+def add_memories(cycles, counts):
+    """Fill the columns of cycles that are sums of counters of memories."""
+    for row in range(len(counts)):
+        for action in range(_DRAM[0], _DRAM[1] + 1):
+            cycles[row, DRAM_BYTES] += counts[row, SHARED + action]
+        for action in range(_SRAM[0], _SRAM[1] + 1):
+            cycles[row, SRAM_BITS] += counts[row, SHARED + action]
+
+
 @lean_kernel
 def of_design(operators, units, machine, standing, mappings, cycles, counts, gemm, d=0):
     """Add all operators, in execution order, to the rows of one design.
@@ -123,6 +131,7 @@ def of_design(operators, units, machine, standing, mappings, cycles, counts, gem
             *(op, units, machine, mappings[d, min(o, last)], lead),
             *(cycles[op.target], counts[op.target], gemm),
         )
+    add_memories(cycles, counts)
 
 
 @kernel
@@ -163,7 +172,7 @@ class Workload:
         units = unit_variants(self.units) if variants else self.units[:, :, np.newaxis]
         standing = standing_counts(self.rows, self.results)
         parts = (self.rows, units, self.loaded(), standing)
-        return tuple(_read_only(np.ascontiguousarray(part)) for part in parts)
+        return tuple(read_only(np.ascontiguousarray(part)) for part in parts)
 
 
 def whole_workload(
@@ -204,21 +213,14 @@ def evaluate_all(
     size = (len(workload.machines), workload.results)
     cycles = np.zeros((*size, CYCLE_COLUMNS), dtype=np.int64)
     counts = np.zeros((*size, COUNTERS), dtype=np.int64)
-    chosen = _read_only(fixed_mapping() if mappings is None else mappings)
+    chosen = read_only(fixed_mapping() if mappings is None else mappings)
     gemm = np.empty(GEMM_COLUMNS, dtype=np.int64)
     tables = (*workload.tables(variants=mappings is not None), chosen, cycles, counts, gemm)
     _evaluate_all(*tables)
-    with_memory_columns(cycles, counts)
     return cycles, counts
 
 
-def with_memory_columns(cycles: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> None:
-    """Fill the columns of cycles that are sums of counters of memories."""
-    dram, sram = (counts[:, :, SHARED + first : SHARED + last + 1] for first, last in _MEMORIES)
-    cycles[:, :, DRAM_BYTES], cycles[:, :, SRAM_BITS] = dram.sum(axis=2), sram.sum(axis=2)
-
-
-def _read_only(table: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def read_only(table: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return a view that cannot be written: one kind of argument, compiled once."""
     view = table.view()
     view.setflags(write=False)

@@ -11,14 +11,32 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.engine.bill import BOUNDS as ENDS
-from accelsim.engine.bill import Energy, build_bill, price_counts
-from accelsim.engine.columns import BUSY_COMPUTE, DRAM_BYTES, IDEAL, SRAM_BITS
-from accelsim.engine.evaluate import evaluate_all, whole_workload
-from accelsim.engine.mapping import FIXED
+from accelsim.engine.bill import (
+    Bill,
+    Energy,
+    bill_columns,
+    build_bill,
+    energies,
+    energy_sums,
+    price_counts,
+)
+from accelsim.engine.columns import (
+    BUSY_COMPUTE,
+    CYCLE_COLUMNS,
+    DRAM_BYTES,
+    GEMM_COLUMNS,
+    IDEAL,
+    SRAM_BITS,
+)
+from accelsim.engine.evaluate import Workload, of_design, read_only, whole_workload
+from accelsim.engine.mapping import FIXED, fixed_mapping
+from accelsim.engine.pricing import BLOCK, add_block
 from accelsim.engine.search import counter_rates, search
+from accelsim.hardware.actions import COUNTERS
 from accelsim.hardware.design import Family
 from accelsim.hardware.floorplan import Floorplan
 from accelsim.hardware.technology import Technology
+from accelsim.kernels import kernel
 from accelsim.result import BOUNDS, CAUSES, COMPONENTS
 from accelsim.trace import Phase, Trace
 
@@ -72,10 +90,11 @@ def evaluate_family(
     workload = whole_workload(trace, family, trace.operators["phase"], len(Phase))
     bill = build_bill(family, technology)
     if mapping == FIXED:
-        cycles, counts = evaluate_all(workload)
+        cycles, energy = _evaluate_and_price(workload, bill)
     else:
         found = search(workload, counter_rates(bill), mapping)
-        cycles, counts = found.cycles, found.counts
+        cycles = found.cycles
+        energy = tuple(price_counts(bill, found.counts[:, phase]) for phase in Phase)
     phases = []
     for phase in Phase:
         cycle = cycles[:, phase]
@@ -85,10 +104,53 @@ def evaluate_family(
                 cycle[:, BUSY_COMPUTE : BUSY_COMPUTE + len(BOUNDS)],
                 cycle[:, DRAM_BYTES],
                 cycle[:, SRAM_BITS] // 8,
-                price_counts(bill, counts[:, phase]),
+                energy[phase],
             )
         )
     return Totals(tuple(phases), _areas(bill.plan))
+
+
+def _evaluate_and_price(workload: Workload, bill: Bill) -> tuple[Integers, tuple[Energy, ...]]:
+    """Return cycles, int64 [G, rows, CYCLE_COLUMNS], and the energy of every row of results."""
+    cycles = np.zeros((bill.plan.size, workload.results, CYCLE_COLUMNS), dtype=np.int64)
+    counts = np.zeros((BLOCK, workload.results, COUNTERS), dtype=np.int64)
+    gemm, sums = np.empty(GEMM_COLUMNS, dtype=np.int64), energy_sums(bill, workload.results)
+    tables = (*workload.tables(variants=False), read_only(fixed_mapping()), cycles, counts, gemm)
+    prices = bill_columns(bill), bill.fixed, bill.varying
+    _evaluate_blocks(*tables, *prices, *sums)  # type: ignore[no-untyped-call]
+    return cycles, energies(bill, sums)
+
+
+@kernel
+def _evaluate_blocks(
+    operators,
+    units,
+    machines,
+    standing,
+    mappings,
+    cycles,
+    counts,
+    gemm,
+    columns,
+    fixed,
+    varying,
+    components,
+    steps,
+    causes,
+):
+    """Evaluate and price designs by blocks, whose ``counts`` then stay in the nearest caches."""
+    for start in range(0, len(machines), BLOCK):
+        size = min(BLOCK, len(machines) - start)
+        counts[:] = 0
+        for g in range(size):
+            d = start + g
+            of_design(
+                *(operators, units[d], machines[d], standing),
+                *(mappings, cycles[d], counts[g], gemm, d),
+            )
+        for row in range(counts.shape[1]):
+            sums = components[row], steps[row], causes[row]
+            add_block(columns, fixed, varying, counts[:size, row], *sums, start)
 
 
 def _areas(plan: Floorplan) -> Floats:

@@ -12,10 +12,10 @@ from accelsim.engine.candidates import LOOKED, energy_of, search_operator
 from accelsim.engine.columns import CYCLE_COLUMNS, GEMM_COLUMNS
 from accelsim.engine.evaluate import (
     Workload,
+    add_memories,
     add_standing,
     evaluate_operator,
     of_design,
-    with_memory_columns,
 )
 from accelsim.engine.mapping import MAPPING_DTYPE, OBJECTIVES, Mappings, fixed_mapping
 from accelsim.hardware.actions import COUNTERS, SHARED, SharedAction
@@ -74,8 +74,6 @@ def search(workload: Workload, rates: Floats, objective: str) -> Searched:
     trial = np.zeros(1, dtype=MAPPING_DTYPE)
     found = (mappings, looked, *tables, *fixed, trial, *work)
     _search_all(*(*workload.tables(), *given, *found))
-    for cycles, counts in (tables, fixed):
-        with_memory_columns(cycles, counts)
     return Searched(mappings, looked, tables[0], tables[1], fixed[0], fixed[1])
 
 
@@ -160,3 +158,4 @@ def _search_design(parts, goal, mappings, looked, cycles, counts, work):
             *(op, units, machine, best, lead),
             *(cycles[op.target], counts[op.target], gemm),
         )
+    add_memories(cycles, counts)
