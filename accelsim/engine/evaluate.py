@@ -23,6 +23,7 @@ from accelsim.engine.columns import (
 from accelsim.engine.elementwise import elementwise
 from accelsim.engine.mapping import Mappings, fixed_mapping, unit_variants
 from accelsim.engine.matrix import matrix_on_array, matrix_on_vector
+from accelsim.engine.pricing import BLOCK, add_block
 from accelsim.engine.residency import class_bytes, kept_bytes, loaded_machines, passes_of
 from accelsim.engine.work import standing_counts, work_rows
 from accelsim.hardware.actions import (
@@ -141,6 +142,38 @@ def _evaluate_all(operators, units, machines, standing, mappings, cycles, counts
             *(operators, units[d], machines[d], standing),
             *(mappings, cycles[d], counts[d], gemm, d),
         )
+
+
+@kernel
+def evaluate_blocks(
+    operators,
+    units,
+    machines,
+    standing,
+    mappings,
+    cycles,
+    counts,
+    gemm,
+    columns,
+    fixed,
+    varying,
+    components,
+    steps,
+    causes,
+):
+    """Evaluate and price designs by blocks, whose ``counts`` then stay in the nearest caches."""
+    for start in range(0, len(machines), BLOCK):
+        size = min(BLOCK, len(machines) - start)
+        counts[:] = 0
+        for g in range(size):
+            d = start + g
+            of_design(
+                *(operators, units[d], machines[d], standing),
+                *(mappings, cycles[d], counts[g], gemm, d),
+            )
+        for row in range(counts.shape[1]):
+            sums = components[row], steps[row], causes[row]
+            add_block(columns, fixed, varying, counts[:size, row], *sums, start)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ Kernels, bill and sums are those of a single run, so a design gives the same byt
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,15 +29,14 @@ from accelsim.engine.columns import (
     IDEAL,
     SRAM_BITS,
 )
-from accelsim.engine.evaluate import Workload, of_design, read_only, whole_workload
+from accelsim.engine.evaluate import Workload, evaluate_blocks, read_only, whole_workload
 from accelsim.engine.mapping import FIXED, fixed_mapping
-from accelsim.engine.pricing import BLOCK, add_block
+from accelsim.engine.pricing import BLOCK
 from accelsim.engine.search import counter_rates, search
 from accelsim.hardware.actions import COUNTERS
 from accelsim.hardware.design import Family
 from accelsim.hardware.floorplan import Floorplan
 from accelsim.hardware.technology import Technology
-from accelsim.kernels import kernel
 from accelsim.result import BOUNDS, CAUSES, COMPONENTS
 from accelsim.trace import Phase, Trace
 
@@ -115,42 +115,10 @@ def _evaluate_and_price(workload: Workload, bill: Bill) -> tuple[Integers, tuple
     cycles = np.zeros((bill.plan.size, workload.results, CYCLE_COLUMNS), dtype=np.int64)
     counts = np.zeros((BLOCK, workload.results, COUNTERS), dtype=np.int64)
     gemm, sums = np.empty(GEMM_COLUMNS, dtype=np.int64), energy_sums(bill, workload.results)
-    tables = (*workload.tables(variants=False), read_only(fixed_mapping()), cycles, counts, gemm)
-    prices = bill_columns(bill), bill.fixed, bill.varying
-    _evaluate_blocks(*tables, *prices, *sums)  # type: ignore[no-untyped-call]
+    tables: tuple[Any, ...] = (*workload.tables(variants=False), read_only(fixed_mapping()))
+    tables += (cycles, counts, gemm, bill_columns(bill), bill.fixed, bill.varying, *sums)
+    evaluate_blocks(*tables)  # type: ignore[no-untyped-call]
     return cycles, energies(bill, sums)
-
-
-@kernel
-def _evaluate_blocks(
-    operators,
-    units,
-    machines,
-    standing,
-    mappings,
-    cycles,
-    counts,
-    gemm,
-    columns,
-    fixed,
-    varying,
-    components,
-    steps,
-    causes,
-):
-    """Evaluate and price designs by blocks, whose ``counts`` then stay in the nearest caches."""
-    for start in range(0, len(machines), BLOCK):
-        size = min(BLOCK, len(machines) - start)
-        counts[:] = 0
-        for g in range(size):
-            d = start + g
-            of_design(
-                *(operators, units[d], machines[d], standing),
-                *(mappings, cycles[d], counts[g], gemm, d),
-            )
-        for row in range(counts.shape[1]):
-            sums = components[row], steps[row], causes[row]
-            add_block(columns, fixed, varying, counts[:size, row], *sums, start)
 
 
 def _areas(plan: Floorplan) -> Floats:

@@ -11,6 +11,8 @@ from accelsim.trace import Phase, Stationary, Trace
 
 Integers = npt.NDArray[np.int64]
 
+_PACKING = ("numerator", "denominator", "block", "rest_bits", "tensor_bits")
+
 # A machine with a workload in its memories, as kernels read it: bytes of each class, and of them
 # those that stay in SRAM.
 LOADED_DTYPE = np.dtype(
@@ -37,20 +39,17 @@ def passes_of(trace: Trace) -> Integers:
 
 def weight_bytes(trace: Trace, designs: Designs | Family) -> Integers:
     """Return the bytes of all packed weights of a network, int64 [D]."""
-    machines = designs.machines
-    result = np.zeros(len(designs.machines), dtype=np.int64)
-    denominator = machines["packing_denominator"]
+    packing = [designs.machines[f"packing_{name}"] for name in _PACKING]
+    size = len(designs.machines)
+    if all((column == column[:1]).all() for column in packing):  # as in every family
+        packing = [column[:1] for column in packing]
+    numerator, denominator, block, rest_bits, tensor_bits = packing
+    result = np.zeros(len(numerator), dtype=np.int64)
     for row in packed_rows(trace):
-        numerator = row_numerator(
-            machines["packing_numerator"],
-            denominator,
-            machines["packing_block"],
-            machines["packing_rest_bits"],
-            row["k"],
-        )
-        bits = -(-row["n"] * numerator // denominator) + machines["packing_tensor_bits"]
+        bits_of_row = row_numerator(numerator, denominator, block, rest_bits, row["k"])
+        bits = -(-row["n"] * bits_of_row // denominator) + tensor_bits
         result += row["distinct"] * _bytes(bits)
-    return result
+    return np.broadcast_to(result, size)
 
 
 def packed_rows(trace: Trace) -> npt.NDArray[np.void]:

@@ -94,18 +94,18 @@ def _streamed_alike(unit, form, first, step, k_extent):
 
 
 @inlined_kernel
-def _sums_of_grown(first, size, step, count):
+def sums_of_grown(first, size, step, count):
     """Return the sums of a dimension over ``count`` extents, each ``step`` longer than before."""
     extents = count * first[EXTENT] + step * (count * (count - 1) // 2)
     if size == 1:
         return first[MANY] * count, extents, extents, ZERO
     start = first[EXTENT] - (first[TILES] - 1) * size
-    period, tiles, squares, gained = _until_again(start, size, step, count)
+    period, tiles, squares, gained = until_again(start, size, step, count)
     if period < count:
         times = count // period
         tiles = times * tiles + gained * period * (times * (times - 1) // 2)
         squares, rest = times * squares, count - times * period
-        _, more, further, _ = _until_again(start, size, step, rest)
+        _, more, further, _ = until_again(start, size, step, rest)
         tiles, squares = tiles + more + rest * times * gained, squares + further
     # A tile of x words passes x (x - 1) / 2 skew registers, all but the last are full.
     full = tiles + count * (first[TILES] - 1)
@@ -114,7 +114,7 @@ def _sums_of_grown(first, size, step, count):
 
 
 @inlined_kernel
-def _until_again(start, size, step, most):
+def until_again(start, size, step, most):
     """Walk extents whose last tile has ``start`` words first, until it has so many again.
 
     Returns:
@@ -163,7 +163,7 @@ def sum_of_run(unit, form, series, extent, step, left, m, k, n):
     first = k if series == Series.K else n
     count = _run_of(unit, form, series, first, size, step, left, k[EXTENT])
     pace = pace_of(unit, form, m, k, n)
-    cycles, sums = cycles_of_gemm(unit, pace, m, k, n), _sums_of_grown(first, size, step, count)
+    cycles, sums = cycles_of_gemm(unit, pace, m, k, n), sums_of_grown(first, size, step, count)
     slope, more = ZERO, sums[TILES] - count * first[TILES]
     if series == Series.K:
         reductions = count * reductions_of_gemm(pace, m, n)

@@ -50,7 +50,7 @@ def sum_of_ceils(first: int, step: int, count: int, divisor: int) -> int:
     exchanging the axes (Graham, Knuth, Patashnik, Concrete Mathematics, section 3.5).
     """
     if count == 1:
-        return ceil_div(first, divisor)
+        return (first + divisor - 1) // divisor
     total, offset = 0, first + divisor - 1
     while True:
         total += count * (count - 1) // 2 * (step // divisor) + count * (offset // divisor)

@@ -101,4 +101,7 @@ def _elements(o: npt.NDArray[np.void]) -> npt.NDArray[np.int64]:
     """Return the elements of operators, masked scores left out, of all members of a series."""
     first = np.where(o["causal"] == 1, o["m"] * (o["m"] + 1) // 2, o["m"] * o["n"])
     grown = o["series_count"] * (o["series_count"] - 1) // 2 * o["m"] * o["series_step"]
-    return np.where(o["kind"] == Kind.SOFTMAX, first * o["series_count"] + grown, o["m"] * o["n"])
+    elements: npt.NDArray[np.int64] = np.where(
+        o["kind"] == Kind.SOFTMAX, first * o["series_count"] + grown, o["m"] * o["n"]
+    )
+    return elements
