@@ -14,7 +14,7 @@ from accelsim.engine.feasible import check_design
 from accelsim.engine.mapping import FIXED, OBJECTIVES
 from accelsim.engine.simulate import simulate
 from accelsim.errors import UserError, did_you_mean
-from accelsim.explore.rows import is_row, read_row
+from accelsim.explore.rows import Row, is_row, read_row
 from accelsim.formats import lookup_packing
 from accelsim.hardware.columns import build_designs
 from accelsim.hardware.pe import lookup_pe
@@ -44,6 +44,7 @@ class LoadedDesign:
     config: DesignConfig
     file: Path
     technology: Technology
+    row: Row | None = None  # of a sweep, where it came from one
 
 
 def load_design(name: str, assignments: Iterable[str] = ()) -> LoadedDesign:
@@ -56,8 +57,8 @@ def load_design(name: str, assignments: Iterable[str] = ()) -> LoadedDesign:
     Raises:
         UserError: Unknown name, bad YAML, or a technology that does not exist.
     """
-    if is_row(name):
-        row = read_row(name)
+    row = read_row(name) if is_row(name) else None
+    if row is not None:
         content = override(row.config.model_dump(mode="json"), assignments)
         path, config = row.file, validate(DesignConfig, content, name)
     else:
@@ -71,7 +72,7 @@ def load_design(name: str, assignments: Iterable[str] = ()) -> LoadedDesign:
         raise UserError(
             error.message, file=path, key="technology", value=error.value, allowed=error.allowed
         ) from error
-    return LoadedDesign(config, path, technology)
+    return LoadedDesign(config, path, technology, row)
 
 
 def run(
@@ -121,20 +122,20 @@ def run(
     """
     loaded = load_design(design, assignments)
     request = Request(network, checkpoint, prompt, prefill, decode, batch, seed, text, token_ids)
-    if is_row(design):
-        request = _request_of_row(design, request)
-        mapping = mapping or str(read_row(design).workload["mapping"])
+    if loaded.row is not None:
+        request = _request_of_row(loaded.row, design, request)
+        mapping = mapping or str(loaded.row.workload["mapping"])
     source = open_source(request)
     if accounting == "paper":
         return paper_table(source.config, source.workload, loaded.config.name, loaded.technology)
-    return _results([loaded], source, mapping, command, progress)[0]
+    return _results([loaded], source, mapping, command, progress, own=True)[0]
 
 
-def _request_of_row(name: str, given: Request) -> Request:
+def _request_of_row(row: Row, name: str, given: Request) -> Request:
     """Return the workload that a row of a sweep ran."""
     if given != Request():
         raise UserError("brings its own workload", file=name, allowed="allowed: no options of it")
-    return workload_request(read_row(name).workload)
+    return workload_request(row.workload)
 
 
 def compare(
@@ -222,8 +223,12 @@ def _results(
     mapping: str | None,
     command: str | None,
     progress: Progress,
+    own: bool = False,
 ) -> list[Result]:
-    """Run every design on the form of the network it asks for; one engine call per form."""
+    """Run every design on the form of the network it asks for; one engine call per form.
+
+    With ``own`` the workload of a design from a sweep is what that sweep ran.
+    """
     mapping = _known_mapping(mapping or FIXED)
     traces: dict[str, Trace] = {}
     results: dict[int, Result] = {}
@@ -246,10 +251,18 @@ def _results(
         ):
             results[i] = replace(
                 result,
+                notes=(*_changes(loaded[i], own, traces[form]), *result.notes),
                 quality=source.quality(progress),
                 paper=paper_quote(source.config, source.workload, loaded[i].technology),
             )
     return [results[i] for i in range(len(loaded))]
+
+
+def _changes(loaded: LoadedDesign, own: bool, trace: Trace) -> list[str]:
+    """Return a note where a design of a sweep meets other inputs than it was evaluated with."""
+    if loaded.row is None:
+        return []
+    return loaded.row.changes(loaded.config, loaded.technology, trace if own else None)
 
 
 def _known_mapping(name: str) -> str:

@@ -10,7 +10,9 @@ import numpy as np
 
 from accelsim.api import load_design
 from accelsim.hardware.columns import build_designs
+from accelsim.locate import TECHNOLOGIES, shipped
 from accelsim.rtl import cosimulate
+from accelsim.rtl.pe_rows import compared, read_record
 from accelsim.rtl.synthesise import Order
 from accelsim.rtl.synthesise import synthesise as synthesise_pes
 from accelsim.workloads import Request, open_source
@@ -69,6 +71,22 @@ def simulate(
         "cases": rows,
         "equal": not any(row["cycles_difference"] or row["sums_different"] for row in rows),
     }
+
+
+def picture(records: Sequence[Path] = ()) -> dict[str, Any]:
+    """Return measured PEs side by side, plain JSON.
+
+    Args:
+        records: What ``rtl synthesise`` wrote, ``NAME.json``; if empty, the shipped ones.
+
+    Returns:
+        Key libraries, of each what ``rtl.pe_rows.compared`` returns.
+
+    Raises:
+        UserError: A file that is no record of a synthesis.
+    """
+    files = records or sorted((shipped(TECHNOLOGIES) / "synthesised").glob("*.json"))
+    return {"libraries": [compared(read_record(file), file.stem) for file in files]}
 
 
 def synthesise(

@@ -1,4 +1,4 @@
-"""The command line: parse, call the api, print. Nothing else prints.
+"""The command line: parse, call the api, print; `printing` and `progress` alone print besides.
 
 Importing this module loads click and nothing heavy, so that ``--help`` answers at once.
 """
@@ -16,12 +16,12 @@ import click
 
 from accelsim import __version__
 from accelsim.errors import UserError
+from accelsim.printing import LISTING_WIDTH, console, deliver, print_result
 from accelsim.progress import Progress
 
 DIFFERENT = 1
 USER_ERROR = 2
 INTERRUPTED = 130
-PAGE_WIDTH, LISTING_WIDTH = 100, 160  # of what goes to a file or a pipe
 
 
 class _Group(click.Group):
@@ -131,7 +131,7 @@ def run(design: str, as_json: bool, no_report: bool, out: Path | None, **options
 
     with Progress(as_json) as tell:
         outcome = api.run(design, command=_typed(), progress=tell, **options)
-        _deliver(outcome, as_json, no_report, out, tell)
+        deliver(outcome, as_json, no_report, out, tell)
 
 
 @main.command()
@@ -149,7 +149,7 @@ def compare(
 
     with Progress(as_json) as tell:
         outcome = api.compare(designs, command=_typed(), progress=tell, **options)
-        _deliver(outcome, as_json, no_report, out, tell)
+        deliver(outcome, as_json, no_report, out, tell)
 
 
 @main.command()
@@ -186,7 +186,7 @@ def sweep(
     if as_json:
         click.echo((folder / "sweep.json").read_text(encoding="utf-8"), nl=False)
     else:
-        _console().print(sweep_tables(result))
+        console().print(sweep_tables(result))
         page = "" if no_report else ", start with report.html"
         again = f"run a design again: accelsim run '{folder}#ROW'"
         click.echo(f"\nwritten to {folder}{page}; {again}")
@@ -210,7 +210,7 @@ def gemm(design: str, m: int, k: int, n: int, as_json: bool, **options: Any) -> 
 
     with Progress(as_json):
         result = api.gemm(design, m, k, n, **options)
-    _print(result, as_json, "gemm_table")
+    print_result(result, as_json, "terminal.gemm_table")
 
 
 @main.command()
@@ -238,7 +238,7 @@ def infer(path: str, as_json: bool, **options: Any) -> None:
 
     with Progress(as_json) as tell:
         result = inference.infer(path, progress=tell, **options)
-    _print(result, as_json, "infer_table")
+    print_result(result, as_json, "terminal.infer_table")
 
 
 @main.command()
@@ -264,7 +264,7 @@ def inspect(path: str, as_json: bool, out: Path | None, **options: Any) -> None:
     if as_json:
         click.echo(json.dumps(result, indent=2, allow_nan=False))
         return
-    _console(LISTING_WIDTH).print(anatomy.inspect_table(result))
+    console(LISTING_WIDTH).print(anatomy.inspect_table(result))
     end = f"written to {out}, start with report.html" if out else "figures and tables: --out DIR"
     click.echo(end)
 
@@ -291,7 +291,7 @@ def rtl_simulate(design: str, shape: tuple[int, ...], as_json: bool, **options: 
 
     with Progress(as_json) as tell:
         result = circuits.simulate(design, shape, progress=tell, **options)
-    _print(result, as_json, "rtl_table")
+    print_result(result, as_json, "terminal_rtl.rtl_table")
     if not result["equal"]:
         sys.exit(DIFFERENT)
 
@@ -330,7 +330,28 @@ def rtl_synthesise(pes: tuple[str, ...], as_json: bool, **options: Any) -> None:
 
     with Progress(as_json) as tell:
         result = circuits.synthesise(pes, progress=tell, **options)
-    _print(result, as_json, "synthesis_table")
+    print_result(result, as_json, "terminal_rtl.synthesis_table")
+
+
+@rtl.command("picture")
+@click.argument("records", nargs=-1, type=click.Path(path_type=Path), metavar="[RECORD.json]...")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Tables and figures.")
+@click.option("--json", "as_json", is_flag=True)
+def rtl_picture(records: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
+    """Show measured PEs side by side: area and energy of a multiply-add, and what takes them.
+
+    RECORD.json is what `rtl synthesise` wrote; without one the shipped libraries are shown.
+    """
+    from accelsim import circuits
+
+    comparison = circuits.picture(records)
+    if out is not None:
+        from accelsim.report.write import write_pes
+
+        write_pes(comparison, out)
+    print_result(comparison, as_json, "terminal_rtl.pes_table")
+    if out is not None and not as_json:
+        click.echo(f"written to {out}: pes.csv, pes.md, figures/pes.png, figures/pe_effects.png")
 
 
 @main.command("list")
@@ -340,7 +361,7 @@ def list_(what: str, as_json: bool) -> None:
     """List what ships: designs, networks, technologies, PE types or sweeps."""
     from accelsim import catalogue
 
-    _print(catalogue.listing(what), as_json, "listing_table")
+    print_result(catalogue.listing(what), as_json, "terminal.listing_table")
 
 
 @main.command()
@@ -359,40 +380,3 @@ def _typed() -> str:
         place = words.index("--out")
         del words[place : place + 2]
     return shlex.join(["accelsim", *(word for word in words if not word.startswith("--out="))])
-
-
-def _print(result: Any, as_json: bool, table: str) -> None:
-    """Print a plain result as JSON, or through the terminal's ``table`` function."""
-    if as_json:
-        click.echo(json.dumps(result, indent=2, allow_nan=False))
-    else:
-        from accelsim.report import terminal
-
-        _console(LISTING_WIDTH).print(getattr(terminal, table)(result))
-
-
-def _deliver(outcome: Any, as_json: bool, no_report: bool, out: Path | None, tell: Any) -> None:
-    """Write numbers, print, then write the report."""
-    from accelsim import api
-
-    folder = out or api.default_folder(outcome)
-    api.write_numbers(outcome, folder)
-    if as_json:
-        click.echo(json.dumps(api.outcome_summary(outcome), indent=2, allow_nan=False))
-    else:
-        tell.stop()
-        _console().print(api.outcome_table(outcome))
-    if not no_report:
-        tell("writing the report")
-        api.write_report(outcome, folder)
-    tell.stop()
-    if not as_json:
-        page = ", start with report.html" if (folder / "report.html").exists() else ""
-        click.echo(f"\nwritten to {folder}{page}")
-
-
-def _console(width: int = PAGE_WIDTH) -> Any:
-    """Return a console as wide as the terminal, or ``width`` where nobody watches one."""
-    from rich.console import Console
-
-    return Console(width=None if sys.stdout.isatty() else width, highlight=False)

@@ -60,7 +60,7 @@ def test_the_price_replaces_the_estimate(technology: Path) -> None:
     content["name"] = "mine"
     content["prices"] |= yaml.safe_load(block("# 7nm-mine.yaml"))["prices"]
     (technology / "mine.yaml").write_text(yaml.safe_dump(content))
-    before = run("ternary_os_32x32")
+    before = run("ternary_os_32x32", "--set", f"technology={technology / '7nm.yaml'}")
     after = run("ternary_os_32x32", "--set", f"technology={technology / 'mine.yaml'}")
     assert before["price_share"]["synthesised"] == 0 < after["price_share"]["synthesised"]
 

@@ -13,7 +13,7 @@ from accelsim.hardware.technology import Technology, load_technology
 
 FILES = sorted((Path(__file__).resolve().parents[1] / "hw_configs").glob("*.yaml"))
 DESIGNS = {path.stem: load_design_config(path) for path in FILES}
-NODES: dict[str, Technology] = {name: load_technology(name) for name in ("45nm", "7nm")}
+NODES: dict[str, Technology] = {name: load_technology(name) for name in ("45nm", "7nm", "asap7")}
 STAGES = ("product", "add", "accumulate", "tree", "normalise")
 
 

@@ -23,6 +23,7 @@ from accelsim.hardware.actions import EVENTS, Role, UnitAction, counter, event_a
 from accelsim.hardware.characterised import SHARES
 from accelsim.hardware.columns import build_designs
 from accelsim.hardware.design import Family
+from accelsim.hardware.pe import PES
 from accelsim.hardware.registers import (
     control_register_bits,
     operand_register_bits,
@@ -46,7 +47,9 @@ MEASURED = [
     for pe in FOUND[node]["pes"]
     if PRICES[node].find(f"pe.{pe['name']}.shape.flops", pe["parameters"]["ACC"])
 ]
-IN_PLACE = [(node, pe) for node, pe in MEASURED if SUBJECTS[pe["name"]].top == "pe_os"]
+IN_PLACE = [
+    (node, pe) for node, pe in MEASURED if SUBJECTS[pe["name"]].top == "pe_os" and pe["name"] in PES
+]
 PLAIN = [(node, pe) for node, pe in IN_PLACE if pe["latency"] == 1]
 
 
@@ -231,7 +234,9 @@ def test_a_measured_pe_has_its_measured_area(found: tuple[str, dict[str, Any]]) 
     """An array of one has no skew, so its parts are the netlist's cells."""
     node, pe = found
     plan = bill_of(one_pe(pe), PRICES[node]).plan
-    parts = [part for part in plan.parts if part.name.startswith("PE, ")]
+    parts = [
+        part for part in plan.parts if part.name.startswith("PE, ") and part.component in SHARES
+    ]
     area = sum(float(np.ravel(part.count * part.price.value)[0]) for part in parts)
     assert area == pytest.approx(pe["area_um2"], rel=1e-3)
 

@@ -14,8 +14,9 @@ import pandas as pd
 import pytest
 
 from accelsim.errors import UserError
-from accelsim.report.sweep_figures import sweep_figures, two_axes
+from accelsim.report.sweep_figures import front_figure, sweep_figures, two_axes
 from accelsim.report.sweep_page import DRAWN, sweep_page
+from accelsim.report.sweep_read import read_rows
 from accelsim.report.sweep_rows import (
     SweepRows,
     axis_name,
@@ -23,7 +24,7 @@ from accelsim.report.sweep_rows import (
     column_label,
     explained,
     level_names,
-    read_rows,
+    measured,
 )
 from accelsim.report.write import write_sweep_report
 from accelsim.result import COMPONENTS, PHASES, FrontRow, SweepAxis, SweepBound, SweepResult
@@ -197,8 +198,8 @@ def test_of_a_huge_sweep_even_rows_and_the_whole_front_are_read(
     found = result(frame, OBJECTIVES)
     found = replace(found, table=f"results.{form}")
     whole = read_rows(found, tmp_path)
-    monkeypatch.setattr("accelsim.report.sweep_rows.MOST_ROWS", 30)
-    monkeypatch.setattr("accelsim.report.sweep_rows.BATCH", 7)
+    monkeypatch.setattr("accelsim.report.sweep_read.MOST_ROWS", 30)
+    monkeypatch.setattr("accelsim.report.sweep_read.BATCH", 7)
     rows = read_rows(found, tmp_path)
     front = [row.index for row in found.front]
     step = -(-len(whole) // 30)
@@ -209,6 +210,65 @@ def test_of_a_huge_sweep_even_rows_and_the_whole_front_are_read(
     assert np.array_equal(rows.levels, whole.levels[np.isin(whole.index, rows.index)])
     assert rows.knee is not None
     assert rows.index[rows.knee] == found.knee
+
+
+def test_a_page_holds_no_more_of_a_huge_front_than_of_the_rest(tmp_path: Path) -> None:
+    frame = pd.concat([table(seed) for seed in range(300)], ignore_index=True)
+    frame["index"] = range(len(frame))
+    frame["feasible"] = 1
+    frame["speed"] = np.arange(len(frame))[::-1]  # no design beats another
+    frame["area_mm2"] = frame["speed"] / 100
+    frame.to_csv(tmp_path / "results.csv", index=False)
+    rows = read_rows(result(frame, OBJECTIVES), tmp_path)
+    assert len(rows.front) == len(frame) == 4800
+    shown = rows.spread(1000)
+    assert len(shown) <= 2001
+    assert rows.knee in shown
+    names = [picture.name for picture in sweep_figures(rows)]
+    assert "front" in names
+
+
+CORNERS = [
+    (("min", "min"), [(1, 3), (2, 3), (2, 1)]),
+    (("min", "max"), [(1, 1), (2, 1), (2, 3)]),
+    (("max", "min"), [(1, 1), (1, 3), (2, 3)]),
+    (("max", "max"), [(1, 3), (1, 1), (2, 1)]),
+]
+
+
+@pytest.mark.parametrize(("goals", "corners"), CORNERS)
+def test_the_line_of_a_front_encloses_what_its_designs_dominate(
+    tmp_path: Path, goals: tuple[str, str], corners: list[tuple[float, float]]
+) -> None:
+    frame = table().iloc[:2].copy()
+    frame["speed"], frame["area_mm2"] = [1.0, 2.0], [corners[0][1], corners[-1][1]]
+    frame.to_csv(tmp_path / "results.csv", index=False)
+    objectives = (("speed", goals[0]), ("area_mm2", goals[1]))
+    rows = read_rows(result(frame, objectives), tmp_path)
+    axes = front_figure(rows).figure.axes[0]
+    (line,) = (
+        line for line in axes.lines if line.get_linestyle() == "-" and len(line.get_xydata()) == 2
+    )
+    drawn = line.get_path().vertices
+    steps = {"steps-post": lambda a, b: (b[0], a[1]), "steps-pre": lambda a, b: (a[0], b[1])}
+    first, last = drawn[0], drawn[-1]
+    corner = steps[line.get_drawstyle()](first, last)
+    assert [tuple(first), tuple(corner), tuple(last)] == corners
+
+
+def test_logarithmic_axes_carry_numbers_a_reader_can_tell(rows: SweepRows) -> None:
+    axes = front_figure(rows).figure.axes[0]
+    assert axes.get_yscale() == "log"
+    low, high = axes.get_ylim()
+    assert sum(low <= tick <= high for tick in axes.get_yticks()) >= 3
+
+
+def test_values_take_the_prefix_that_fits_and_their_label_says_it() -> None:
+    values, label = measured(np.array([0.006, np.nan, 0.02]), "energy (J)")
+    assert label == "energy (mJ)"
+    assert values[[0, 2]] == pytest.approx([6.0, 20.0])
+    same, label = measured(np.array([0.006]), "area (mm²)")
+    assert (same.tolist(), label) == ([0.006], "area (mm²)")
 
 
 def test_one_objective_and_one_axis_leave_out_what_they_cannot_fill(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import itertools
 import lzma
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,17 +13,24 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rtl_needed import need_simulator
 
 from accelsim.errors import UserError
 from accelsim.hardware.technology import load_technology
+from accelsim.rtl import circuit as compiled
+from accelsim.rtl import pe_measure
 from accelsim.rtl.boolean import truth_table
+from accelsim.rtl.characterise import map_module
 from accelsim.rtl.energy_fit import nonnegative
 from accelsim.rtl.gate_circuit import build
 from accelsim.rtl.gate_energy import Activity, simulate
 from accelsim.rtl.liberty import Library, read_library
 from accelsim.rtl.netlist import Netlist, read_netlist
 from accelsim.rtl.netlist_parts import ADDER, CONTROL, MULTIPLIER, OPERANDS, part_of
+from accelsim.rtl.pe_subjects import SUBJECTS
+from accelsim.rtl.primitives import measure_primitive, primitives
 from accelsim.rtl.static_timing import analyse
+from accelsim.rtl.words import signed
 
 HERE = Path(__file__).resolve().parent
 LIBERTY = HERE / "sv" / "made_up.lib"
@@ -237,6 +246,33 @@ def test_parts_are_told_by_the_names_of_the_source(name: str, is_flop: bool, par
     assert part_of(name, is_flop) == part
 
 
+PRIMITIVES = {f"{each.price}/{each.bits}": each for each in primitives()}
+
+
+@pytest.mark.parametrize("name", [name for name in PRIMITIVES if "ternary." in name])
+def test_ternary_weights_of_shared_adders_are_zero_in_42_of_100(name: str) -> None:
+    drawn = PRIMITIVES[name].draw(np.random.default_rng(3), 20_000)
+    lanes = PRIMITIVES[name].results
+    assert drawn["a"].shape == drawn["w"].shape == (20_000, lanes)
+    shares = [(drawn["w"] == code).mean() for code in (0b00, 0b01, 0b11)]
+    assert shares == pytest.approx([0.42, 0.29, 0.29], abs=0.015)
+    codes = signed(drawn["a"], 8)
+    assert (codes.mean(), codes.std()) == (pytest.approx(0, abs=1), pytest.approx(32, abs=1))
+
+
+@pytest.mark.parametrize("name", [name for name in PRIMITIVES if "lut_group" in name])
+def test_indices_of_a_table_are_made_of_three_such_weights(name: str) -> None:
+    drawn = PRIMITIVES[name].draw(np.random.default_rng(3), 20_000)
+    assert drawn["index"].shape == (20_000, PRIMITIVES[name].results // 3)
+    number = (drawn["index"] & 15) * np.where(drawn["index"] & 16, -1, 1)
+    expected = dict.fromkeys(range(-13, 14), 0.0)
+    odds = {-1: 0.29, 0: 0.42, 1: 0.29}
+    for low, middle, high in itertools.product(odds, repeat=3):
+        expected[low + 3 * middle + 9 * high] += odds[low] * odds[middle] * odds[high]
+    for value, share in expected.items():
+        assert (number == value).mean() == pytest.approx(share, abs=0.015)
+
+
 @pytest.fixture(scope="module")
 def mapper(library: Library) -> Iterator[object]:
     pytest.importorskip("pyosys", reason="pyosys is not installed: pip install 'accelsim[rtl]'")
@@ -283,6 +319,34 @@ class TestWithYosys:
         assert timed >= once
         assert runs[1].mean_pj >= runs[0].mean_pj
 
+    @pytest.mark.parametrize("price", ["shared_ternary.{}", "lut_group.{}"])
+    def test_products_of_a_shared_unit_cost_less_the_more_share_it(
+        self, mapper: object, price: str
+    ) -> None:
+        from accelsim.rtl.synthesis import Mapper
+
+        assert isinstance(mapper, Mapper)
+        need_simulator()
+        found = [
+            measure_primitive(mapper, PRIMITIVES[f"{price.format(n)}/0"], 1e5, 0, str)
+            for n in (1, 4)
+        ]
+        assert all(each.compared > 500 and each.latency == 2 for each in found)
+        assert found[1].func_pj < found[0].func_pj
+        assert found[1].best.area_um2 / 4 < found[0].best.area_um2
+
+    def test_the_latency_of_a_unit_is_when_its_results_come(self) -> None:
+        need_simulator()
+        for price, depth in (("dequantise/0", 3), ("quantise/0", 4), ("fp16_mul/0", 2)):
+            unit = PRIMITIVES[price]
+            drawn = unit.draw(np.random.default_rng(8), 60)
+            changed = {name: np.where(np.arange(60) < 40, column, 0) if name != "weight_scale"
+                       else column for name, column in drawn.items()}  # fmt: skip
+            circuit = compiled.build(unit.top, unit.at(depth))
+            (before,), (after,) = (circuit.replay(each).values() for each in (drawn, changed))
+            # A register behind the unit shows a result one cycle later.
+            assert np.flatnonzero(before != after)[0] + 1 == 40 + unit.latency(depth)
+
     def test_a_users_library_gives_the_users_technology(
         self, mapper: object, tmp_path: Path
     ) -> None:
@@ -295,10 +359,38 @@ class TestWithYosys:
         assert row["name"] == "ternary_add"
         assert row["ternary_low_pj"] <= row["ternary_high_pj"]
         assert told
+        listed = next(csv.DictReader((tmp_path / "mine.csv").open()))
+        assert float(listed["gated_area_um2"]) == row["gated_area_um2"]
+        assert float(listed["gated_busy_over_ungated"]) == row["gated_busy_over_ungated"]
+        assert row["gated_idle_pj"] < row["idle_pj"]
+        assert row["gated_cycles_equal_to_source"] > 300
         technology = load_technology(tmp_path / "mine.yaml")
         assert (technology.name, technology.node_nm, technology.voltage_v) == ("mine", 22, 2.0)
         area = technology.price("pe.ternary_add.area")
         assert (area.how, area.value) == ("synthesised", pytest.approx(row["area_um2"], rel=1e-3))
+
+    def test_a_clock_that_is_gated_at_the_wrong_time_is_found(
+        self, mapper: object, library: Library
+    ) -> None:
+        from accelsim.rtl.synthesis import Mapper, Setting
+
+        need_simulator()
+
+        class Careless(Mapper):
+            """Lets gated clocks run, whatever their enable says."""
+
+            def synthesise(self, top, files, parameters, setting: Setting):  # type: ignore[no-untyped-def]
+                module = super().synthesise(top, files, parameters, setting)
+                for cell in module["cells"].values():
+                    if cell["type"] == "CKGATE":
+                        cell["connections"]["EN"] = ["1"]
+                return module
+
+        careless = Careless(library, [])
+        best = map_module(careless, "pe_os", SUBJECTS["ternary_add"].parameters(1), Setting(5000))
+        with pytest.raises(UserError, match="netlist of pe_os differs from its source"):
+            pe_measure._gated(careless, best, SUBJECTS["ternary_add"], 1, str)
+        careless.close()
 
     def test_a_later_run_adds_to_what_is_there(self, mapper: object, tmp_path: Path) -> None:
         from accelsim.rtl.synthesise import Order, synthesise
@@ -324,7 +416,7 @@ class TestWithYosys:
 
         (tmp_path / "mine.json").write_text(text)
         order = Order([LIBERTY], ["primitives"], tmp_path, clock_mhz=100, node_nm=22, name="mine")
-        with pytest.raises(UserError, match="mine.json.* is no record of synthesis"):
+        with pytest.raises(UserError, match=r"mine.json.* is no record of synthesis"):
             synthesise(order, list, "none", str)
         assert (tmp_path / "mine.json").read_text() == text
 

@@ -99,7 +99,7 @@ AWKWARD: dict[str, list[Any]] = {
     "array.dataflow": ["os", "ws"],
     "array.accumulator.bits": [12, 24],
     "mac": [None, {"pe": "bf16_fused", "organisation": "dot_product", "rows": 4, "cols": 4,
-                   "lanes": 4, "accumulator": {"bits": 32}}],
+                   "lanes": 4, "accumulator": {"bits": 32}, "latency": 5}],
     "sram.weight.capacity_kib": [1, 8, 512],
     "sram.weight.stream_kib": [1, 256],
 }  # fmt: skip
@@ -282,6 +282,7 @@ def test_parquet_holds_what_csv_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [{k: as_text(v) for k, v in row.items()} for row in found] == table("csv")
     index = found[3]["index"]
     assert api.run(f"parquet#{index}").design_config == api.run(f"csv#{index}").design_config
+    monkeypatch.setattr("accelsim.explore.table.CSV_ROWS", 7)
     sweeps.sweep("sweep.yaml", out=Path("again"), order=Order(csv=True))
     assert files("again") == files("csv")
 

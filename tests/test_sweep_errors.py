@@ -188,7 +188,22 @@ def test_a_scheduler_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPat
     pytest.importorskip("distributed")
     monkeypatch.setattr("accelsim.explore.cluster.CONNECT_SECONDS", 1)
     write_sweep(axes=AXES[1:2])
-    for address in ("tcp://127.0.0.1:1", "nonsense"):
+    for address in ("tcp://127.0.0.1:1", "nonsense", "tcp://", "tcp://host", "tcp://:1"):
         line = refuse("sweep", "sweep.yaml", "--out", "out", "--scheduler", address)
         assert f"--scheduler: cannot be reached ({address}); expected the address of" in line
     assert not list(Path("out").rglob("*.chunk"))
+
+
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [
+        ("/proc/nothing", "No such file or directory"),
+        ("/dev/null/below", "Not a directory"),
+        ("sweep.yaml", "File exists"),
+        ("long" * 100, "File name too long"),
+    ],
+)
+def test_a_folder_that_cannot_be_written_is_one_line(place: str, why: str) -> None:
+    write_sweep(axes=AXES[1:2])
+    line = refuse("sweep", "sweep.yaml", "--out", place)
+    assert line == f"{place}: cannot be written ({why}); choose another folder with --out"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,7 @@ NEEDED = (
         "vector.lane.area",
         "wire.energy",
         "clock.tree.energy",
+        "clock.wire.energy",
         "control.cycle.energy",
         "control.instruction.energy",
         "control.area",
@@ -464,6 +466,21 @@ def test_gaps_are_all_prices_that_synthesis_has_not_closed(tmp_path: Path):
     table = gaps_table([technology])
     assert "| `three.energy` | 2 (1 to 3) pJ | published | arithmetic |" in table
     assert "one.energy" not in table
+
+
+def test_a_gap_says_which_technologies_have_closed_it(tmp_path: Path):
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+    parts = {"one.energy": entry(), "pe.x.add.energy": entry(), "pe.y.add.energy": entry()}
+    shape = entry(unit="1", how="synthesised", because="area")
+    new = {**parts, "one.energy": entry(how="synthesised"), "pe.x.shape.flops": shape}
+    old, closer = (
+        load_technology(written(tmp_path / name, prices))
+        for name, prices in (("old", parts), ("new", new))
+    )
+    closer = replace(closer, name="closer")
+    last = [row.split(" | ")[-1] for row in gaps_table([old, closer]).splitlines()[4:7]]
+    assert last == ["closer |", "closer |", "none |"]
 
 
 def test_the_document_shows_the_current_gaps():

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 from collections.abc import Iterable, Iterator
 from uuid import uuid4
 
-from distributed import Client, WorkerPlugin, as_completed, get_worker
+from distributed import CancelledError, Client, Worker, WorkerPlugin, as_completed, get_worker
+from distributed.client import ClosedClientError
+from distributed.comm.addressing import parse_address, parse_host_port
 from distributed.scheduler import KilledWorker
 
 from accelsim.errors import UserError
 from accelsim.explore.chunk import Chunk, Task, evaluate_task
 from accelsim.explore.executors import AHEAD, warm
+from accelsim.explore.inputs import code_inputs
 from accelsim.explore.plan import Plan
 
 CONNECT_SECONDS = 5
@@ -23,6 +27,18 @@ class _PlanPlugin(WorkerPlugin):  # type: ignore[misc]
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
+        self._inputs = code_inputs()
+
+    def setup(self, worker: Worker) -> None:
+        """Refuse a worker whose numbers could be others, also one that joins later."""
+        here = code_inputs()
+        changed = [name for name, value in self._inputs.items() if here.get(name) != value]
+        if changed:
+            raise UserError(
+                f"is not what the sweep was started with: {', '.join(changed)}",
+                file=worker.address,
+                allowed="the same versions on every worker",
+            )
 
 
 def _plan(name: str) -> Plan:
@@ -43,14 +59,38 @@ class Cluster:
 
     def __init__(self, plan: Plan, address: str) -> None:
         self._client = _connect(address)
+        self._address = address
         self._name = f"accelsim-{uuid4().hex}"
+        # What it logs of a lost scheduler is said in one line here.
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
         try:
-            self.workers = self._threads(address)
-            self._client.register_plugin(_PlanPlugin(plan), name=self._name)
-            self._warm_hosts()
+            with self._connected():
+                self.workers = self._threads(address)
+                self._client.register_plugin(_PlanPlugin(plan), name=self._name)
+                self._warm_hosts()
         except BaseException:
             self.close()
             raise
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[None]:
+        """Turn the loss of the scheduler, or of workers again and again, into a line."""
+        try:
+            yield
+        except KilledWorker as cause:
+            raise UserError(
+                "workers die, perhaps for want of memory",
+                file="--scheduler",
+                value=self._address,
+                allowed="larger workers or smaller chunk_rows, then go on with --resume",
+            ) from cause
+        except (OSError, CancelledError, ClosedClientError) as cause:
+            raise UserError(
+                "was lost",
+                file="--scheduler",
+                value=self._address,
+                allowed="start it again, then go on with --resume",
+            ) from cause
 
     def _threads(self, address: str) -> int:
         threads = sum(self._client.nthreads().values())
@@ -80,24 +120,19 @@ class Cluster:
         """Yield chunks as they come; the scheduler hands out again what a dead worker had.
 
         Raises:
-            UserError: Several workers died of the same task.
+            UserError: Several workers died of the same task, or the scheduler is gone.
         """
         waiting = iter(tasks)
-        running = as_completed(
-            [self._submit(task) for task in itertools.islice(waiting, AHEAD * self.workers)],
-            loop=self._client.loop,
-        )
+        with self._connected():
+            running = as_completed(
+                [self._submit(task) for task in itertools.islice(waiting, AHEAD * self.workers)],
+                loop=self._client.loop,
+            )
         for future in running:
-            try:
+            with self._connected():
                 chunk: Chunk = future.result()
-            except KilledWorker as cause:
-                raise UserError(
-                    "workers die, perhaps for want of memory",
-                    file="--scheduler",
-                    allowed="larger workers or smaller chunk_rows, then go on with --resume",
-                ) from cause
-            for task in itertools.islice(waiting, 1):
-                running.add(self._submit(task))
+                for task in itertools.islice(waiting, 1):
+                    running.add(self._submit(task))
             yield chunk
 
     def _submit(self, task: Task) -> object:
@@ -113,6 +148,8 @@ class Cluster:
 
 def _connect(address: str) -> Client:
     try:
+        if not all(parse_host_port(parse_address(address, strict=True)[1])):
+            raise ValueError("names no host or no port")
         return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as cause:
         raise UserError(

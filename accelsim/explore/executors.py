@@ -5,6 +5,7 @@ An executor takes tasks and yields their chunks in any order. What it yields doe
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import multiprocessing
 import os
@@ -13,7 +14,8 @@ import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import connection
+from multiprocessing.connection import Connection
+from multiprocessing.connection import wait as wait_for_any
 from typing import Protocol
 
 import numpy as np
@@ -67,18 +69,31 @@ class InProcess:
 _PLAN: list[Plan] = []  # of a worker process, filled once when it starts
 
 
-def _start_worker(plan: Plan) -> None:
-    """Make a worker ready; it ends with its parent, however that ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+def _start_worker(plan: Plan, line: Connection) -> None:
+    """Make a worker ready; it ends with its parent, however that ends, or when that hangs up."""
+    threading.Thread(target=_end_with_parent, args=(line,), daemon=True).start()
     _PLAN[:] = [plan]
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(line: Connection) -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
-    connection.wait([parent.sentinel])
+    wait_for_any([parent.sentinel, line])
     os._exit(1)
+
+
+@contextlib.contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Hold Ctrl-C back for a moment.
+
+    Processes that are started meanwhile never see it, from their first instruction on: it is the
+    parent's to answer.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _work(task: Task) -> Chunk:
@@ -91,6 +106,7 @@ class Processes:
     def __init__(self, plan: Plan, workers: int) -> None:
         self.workers = workers
         self._plan = plan
+        self._line, self._end = multiprocessing.Pipe(duplex=False)
         self._pool = self._start()
 
     def _start(self) -> ProcessPoolExecutor:
@@ -98,7 +114,7 @@ class Processes:
             self.workers,
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_start_worker,
-            initargs=(self._plan,),
+            initargs=(self._plan, self._line),
         )
 
     def run(self, tasks: Iterable[Task]) -> Iterator[Chunk]:
@@ -136,7 +152,8 @@ class Processes:
             if task is None:
                 break
             try:
-                running[self._pool.submit(_work, task)] = task
+                with _without_interrupts():  # submitting starts processes
+                    running[self._pool.submit(_work, task)] = task
             except BrokenProcessPool:
                 # Not lost: it is handed out again with those that the pool broke under.
                 lost: Future[Chunk] = Future()
@@ -149,8 +166,10 @@ class Processes:
         self._pool = self._start()
 
     def close(self) -> None:
-        """End the processes."""
+        """End the processes, whatever they are at: a chunk in work can take minutes."""
+        self._end.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
+        self._line.close()
 
 
 def _check_deaths(deaths: int) -> None:
@@ -169,6 +188,8 @@ def open_executor(plan: Plan, workers: int, scheduler: str | None) -> Executor:
         UserError: A scheduler that cannot be reached, or a package that is missing.
     """
     if scheduler is not None:
+        if workers != 1:
+            raise UserError("excludes --scheduler", file="--workers", value=workers)
         try:
             from accelsim.explore.cluster import Cluster
         except ImportError as cause:

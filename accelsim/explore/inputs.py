@@ -21,7 +21,7 @@ CODE = ("engine", "explore", "hardware", "config.py", "formats.py", "result.py",
 
 def sweep_inputs(config: SweepConfig, plan: Plan) -> dict[str, str]:
     """Return a hash or version of every input: no time, no host, no path."""
-    packages = ["numpy", "numba", *(["optuna"] if config.method.kind == "search" else [])]
+    search = config.method.kind == "search"
     return {
         "sweep file": _digest([config.model_dump_json().encode()]),
         **{
@@ -37,16 +37,23 @@ def sweep_inputs(config: SweepConfig, plan: Plan) -> dict[str, str]:
             for run in plan.runs
             for form, trace in run.traces.items()
         },
-        "code of accelsim": _code_digest(),
-        **{f"package {name}": metadata.version(name) for name in packages},
+        **code_inputs(),
+        **({"package optuna": metadata.version("optuna")} if search else {}),
     }
+
+
+def code_inputs() -> dict[str, str]:
+    """Return what every evaluation follows from, whatever it evaluates."""
+    versions = {f"package {name}": metadata.version(name) for name in ("numpy", "numba")}
+    return {"code of accelsim": _code_digest(), **versions}
 
 
 def technology_digest(technology: Technology) -> str:
     """Return a hash of all files that prices were read from."""
     files = {technology.file, *(entry.file for entry in technology.entries.values())}
-    paths = sorted((Path(file) for file in files), key=lambda path: path.name)
-    return _digest(path.read_bytes() for path in (*paths, SRAM_TABLE_FILE))
+    # Two files of one name differ in their folder, whose path is no part of the hash.
+    contents = sorted((Path(file).name, Path(file).read_bytes()) for file in files)
+    return _digest(content for _, content in (*contents, ("", SRAM_TABLE_FILE.read_bytes())))
 
 
 def trace_digest(trace: Trace) -> str:

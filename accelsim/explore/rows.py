@@ -11,19 +11,54 @@ from typing import Any
 from accelsim.config import DesignConfig, replaced, validate
 from accelsim.errors import UserError, did_you_mean
 from accelsim.explore.axes import DESIGN, cell
+from accelsim.explore.inputs import code_inputs, technology_digest, trace_digest
 from accelsim.explore.store import CSV, PARQUET, SWEEP
 from accelsim.explore.sweep import load_sweep
 from accelsim.explore.table import load_pyarrow
+from accelsim.hardware.technology import Technology
 from accelsim.result import SweepResult
+from accelsim.trace import Trace
 
 
 @dataclass(frozen=True)
 class Row:
-    """A design of a sweep, and the workload it ran."""
+    """A design of a sweep, and the workload it ran.
+
+    Attributes:
+        config: The design.
+        file: sweep.json, which holds all it is made of.
+        workload: What the sweep ran, as it wrote it down.
+        place: Sweep and index, as a reader is told.
+        inputs: Hash or version of what the table follows from, by name.
+    """
 
     config: DesignConfig
-    file: Path  # sweep.json, which holds all it is made of
+    file: Path
     workload: Mapping[str, Any]
+    place: str
+    inputs: Mapping[str, str]
+
+    def changes(
+        self, config: DesignConfig, technology: Technology, trace: Trace | None
+    ) -> list[str]:
+        """Return a note on what a run has other than the sweep had, none where it has the same.
+
+        Args:
+            config: The design that runs, which may be changed from the row's.
+            technology: Its prices.
+            trace: What it runs, None where that is not the sweep's workload.
+        """
+        now = code_inputs() | {f"technology {config.technology}": technology_digest(technology)}
+        if trace is not None:
+            prefix = self.workload["prefix"]
+            now[f"workload {prefix}{config.network_form}"] = trace_digest(trace)
+        changed = [name for name in now if self.inputs.get(name, now[name]) != now[name]]
+        if not changed:
+            return []
+        return [
+            f"{', '.join(changed)} changed since {self.place} was evaluated: "
+            "the table of the sweep can hold other numbers"
+        ]
 
 
 def is_row(name: str) -> bool:
@@ -57,7 +92,9 @@ def read_row(name: str) -> Row:
             if path != DESIGN:
                 content = replaced(content, path, value, folder)
     content["name"] = f"{result.name}-{number}"[:80]
-    return Row(validate(DesignConfig, content, name), folder / SWEEP, workload)
+    config = validate(DesignConfig, content, name)
+    place = f"row {number} of sweep {result.name}"
+    return Row(config, folder / SWEEP, workload, place, result.inputs)
 
 
 def _folder(place: Path) -> Path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from accelsim.errors import UserError
 from accelsim.explore.chunk import Chunk, Task, objective_rows, quantity
 from accelsim.explore.plan import Plan
 from accelsim.explore.points import Levels
+from accelsim.explore.store import GO_ON
 
 
 def load_optuna() -> Any:
@@ -48,17 +50,31 @@ def search(plan: Plan, journal: Path, evaluate: Callable[[Task], Chunk]) -> Iter
         UserError: optuna is missing.
     """
     optuna = load_optuna()
-    journal.unlink(missing_ok=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        study = _study(optuna, plan, journal)
+        with _writing(journal):
+            journal.unlink(missing_ok=True)
+            study = _study(optuna, plan, journal)
         for generation in range(plan.chunks):
             start = generation * plan.chunk_rows
-            trials = [study.ask(_distributions(optuna, plan)) for _ in range(plan.chunk_rows)]
+            with _writing(journal):
+                trials = [study.ask(_distributions(optuna, plan)) for _ in range(plan.chunk_rows)]
             levels = _levels(plan, trials)
             chunk = evaluate(Task(generation, start, start + len(trials), levels))
-            _tell(optuna, study, plan, trials, chunk)
+            with _writing(journal):
+                _tell(optuna, study, plan, trials, chunk)
             yield chunk
+
+
+@contextmanager
+def _writing(journal: Path) -> Iterator[None]:
+    """Turn the system's refusal to write the journal into a line."""
+    try:
+        yield
+    except OSError as cause:
+        raise UserError(
+            "cannot be written", file=journal, value=cause.strerror, allowed=GO_ON
+        ) from cause
 
 
 def _study(optuna: Any, plan: Plan, journal: Path) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ CHUNKS, INPUTS, SWEEP, CSV, PARQUET, STUDY = (
 )
 CHUNK = ".chunk"
 PAGE = "report.html"  # what is made from the table, of no use without it
-ANEW = "start over with --force, or choose another folder with --out"
+ELSEWHERE = "choose another folder with --out"
+ANEW = f"start over with --force, or {ELSEWHERE}"
 GO_ON = "free space, then go on with --resume"
 
 
@@ -40,6 +42,7 @@ class Store:
             UserError: Results are there and neither option is given, or they follow from other
                 inputs.
         """
+        self._check_folder()
         if force:
             self.clear()
         began = self._inputs()
@@ -58,8 +61,23 @@ class Store:
             return True
         if began is None:
             content = json.dumps(inputs, indent=2).encode()
-            write_whole(self._chunks / INPUTS, content, parents=True, allowed=ANEW, durable=True)
+            path = self._chunks / INPUTS
+            write_whole(path, content, parents=True, allowed=ELSEWHERE, durable=True)
         return False
+
+    def _check_folder(self) -> None:
+        """Make the folder, so that one that cannot be is told at once and by its own name."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.folder):
+                pass
+        except (OSError, ValueError) as cause:
+            raise UserError(
+                "cannot be written",
+                file=self.folder,
+                value=getattr(cause, "strerror", None) or "no such name",
+                allowed=ELSEWHERE,
+            ) from cause
 
     def clear(self) -> None:
         """Remove a sweep and its page from the folder, and nothing else."""

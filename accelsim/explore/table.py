@@ -26,6 +26,8 @@ from accelsim.result import BOUNDS
 
 # Above this many points a table is Parquet, unless CSV is asked for.
 MOST_CSV_POINTS = 100_000
+# Rows spelt at once: as text a row takes some ten times the memory of its numbers.
+CSV_ROWS = 2048
 # Points of one file of the dataset.
 PART_POINTS = 1_000_000
 
@@ -45,8 +47,11 @@ def write_csv(plan: Plan, chunks: Iterable[tuple[Chunk, npt.NDArray[np.bool_]]],
     ):
         out.write(",".join(map(_quoted, table_columns(plan))) + "\n")
         for chunk, pareto in chunks:
-            cells = [_texts(column) for column in _columns(plan, chunk, pareto)]
-            out.writelines(f"{line}\n" for line in map(",".join, zip(*cells, strict=True)))
+            columns = list(_columns(plan, chunk, pareto))
+            for first in range(0, len(chunk.index), CSV_ROWS):
+                some = slice(first, first + CSV_ROWS)
+                cells = [_texts(column[some]) for column in columns]
+                out.writelines(f"{line}\n" for line in map(",".join, zip(*cells, strict=True)))
         out.flush()
 
 
@@ -56,6 +61,9 @@ class Words:
 
     words: list[str]
     places: npt.NDArray[np.int64]
+
+    def __getitem__(self, rows: slice) -> Words:
+        return Words(self.words, self.places[rows])
 
 
 def _columns(plan: Plan, chunk: Chunk, pareto: npt.NDArray[np.bool_]) -> Iterator[Any]:

@@ -8,7 +8,7 @@ design; nothing else in the project adds energy.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ from accelsim.hardware.design import ARRAY, MAC, UNIT_CODES, VECTOR, Family, uni
 from accelsim.hardware.floorplan import LOGIC, Floorplan
 from accelsim.hardware.memory import dram_prices
 from accelsim.hardware.pe import PE
-from accelsim.hardware.prices import Price
+from accelsim.hardware.prices import Price, weakest
 from accelsim.hardware.technology import Technology
 
 MATMUL, ACCUMULATORS, CASTS, ATTENTION, ELEMENTWISE = (
@@ -97,14 +97,15 @@ def _unit_lines(family: Family, plan: Floorplan, technology: Technology) -> Iter
             assert wiring is not None
             bits = columns["accumulator_bits"]
             measured = find_characterised(technology, pe, wiring, columns)
+            tree = _tree_price(unit, columns, measured, plan, technology)
             if measured is None:
                 yield from _part_lines(role, unit, pe, wiring, bits, technology)
             else:
                 yield from _event_lines(role, unit, measured)
-                yield from _further_register_lines(role, unit, columns, measured, technology)
+                yield from _further_register_lines(role, unit, columns, measured, tree, technology)
             sums = [UnitAction.PARTIAL_ADD, *([UnitAction.REDUCTION] if measured else [])]
             yield from _sum_lines(role, unit, pe, bits, sums, technology)
-            yield from _clock_lines(role, unit, technology)
+            yield from _clock_lines(role, unit, tree, technology)
             yield from _wire_lines(role, unit, family, plan, technology)
             yield from _multiplexer_lines(role, unit, family, technology)
     yield from _format_lines(family, technology)
@@ -190,9 +191,37 @@ def _sum_lines(
         yield Line(counter(role, action), component, step, sums)
 
 
-def _clock_lines(role: Role, unit: int, technology: Technology) -> Iterator[Line]:
+def _tree_price(
+    unit: int,
+    columns: npt.NDArray[np.void],
+    measured: Characterised | None,
+    plan: Floorplan,
+    technology: Technology,
+) -> Price:
+    """Return what the clock tree takes for a flop of a unit and a cycle: buffers, and wires.
+
+    Wires are as long as flops stand apart, on average over the unit's placed area.
+    """
+    flops = columns["operand_register_bits"] + columns["sum_register_bits"]
+    if measured is not None:
+        flops = flops + measured.control_bits + measured.pipeline_bits
+    owners = ARRAY_COMPONENTS if unit == ARRAY else MAC_COMPONENTS
+    pitch_um = np.sqrt(plan.placed_um2(owners) / np.maximum(flops, 1))
+    buffers, wire = (technology.price(f"clock.{name}.energy") for name in ("tree", "wire"))
+    # 1 fJ/mm is 1e-6 pJ/um.
+    value, low, high = (
+        getattr(buffers, bound) + getattr(wire, bound) * pitch_um * 1e-6
+        for bound in ("value", "low", "high")
+    )
+    return replace(
+        buffers, value=value, low=low, high=high, how=weakest((buffers.how, wire.how)),
+        source=f"{buffers.source}; {wire.source}",
+    )  # fmt: skip
+
+
+def _clock_lines(role: Role, unit: int, tree: Price, technology: Technology) -> Iterator[Line]:
     """Lines of clocked flops: their own pin, and the clock tree above them."""
-    clock, tree = (technology.price(f"{name}.energy") for name in ("register.clock", "clock.tree"))
+    clock = technology.price("register.clock.energy")
     for action, name in _CLOCKS:
         step = _step(role, _STEPS[name])
         yield Line(counter(role, action), _component(role, unit, name), step, clock)
@@ -215,6 +244,7 @@ def _further_register_lines(
     unit: int,
     columns: npt.NDArray[np.void],
     measured: Characterised,
+    tree: Price,
     technology: Technology,
 ) -> Iterator[Line]:
     """Lines of flops that a measured PE has besides the counted ones, which clock like these.
@@ -224,7 +254,7 @@ def _further_register_lines(
     toggle, name = technology.price("register.toggle.energy"), "operand_registers"
     component, step = _component(role, unit, name), _step(role, _STEPS[name])
     yield Line(counter(role, UnitAction.SKEW_TOGGLE), component, step, toggle)
-    clock, tree = (technology.price(f"{name}.energy") for name in ("register.clock", "clock.tree"))
+    clock = technology.price("register.clock.energy")
     bits = columns["operand_register_bits"] + columns["sum_register_bits"]
     further = (("control", measured.control_bits), ("accumulator", measured.pipeline_bits))
     for name, more in further:

@@ -52,6 +52,7 @@ UNITS = (
     ("dram.*.energy", "pJ/bit"),
     ("dram.*.background", "mW/GiB"),
     ("wire.energy", "fJ/bit/mm"),
+    ("clock.wire.energy", "fJ/bit/mm"),
     ("leakage.*", "mW/mm2"),
     ("placement.density", "1"),
     ("sram.*.factor", "1"),

@@ -42,6 +42,7 @@ def summary(result: Result) -> dict[str, Any]:
         "area_mm2": area_by_component(result),
         "price_share": price_share(result),
         "phases": {name: phase_summary(result, index) for index, name in enumerate(PHASES)},
+        "notes": list(result.notes),
     }
     if result.quality is not None:
         content["quality"] = plain(result.quality)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import combinations
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from accelsim.report.bars import beside
 from accelsim.report.palette import (
@@ -47,6 +49,8 @@ from accelsim.report.sweep_rows import (
     explained,
     level_names,
     logarithmic,
+    measured,
+    spelt_objectives,
 )
 from accelsim.result import COMPONENTS
 
@@ -55,6 +59,7 @@ BARS = 14  # designs of the front that a bar chart shows
 NUMBERED = 10  # levels up to which cells of a map carry their number
 SMALLEST = 0.01  # components below this share of every bar are merged
 SHADES = 24
+MOST_PANELS = 3  # side by side
 BAR_FILL = Fill(P2)
 
 
@@ -87,10 +92,12 @@ def front_figure(rows: SweepRows) -> Picture:
     height = 3.0 if len(pairs) < 3 else 2.6
     figure, grid = blank(DOUBLE_COLUMN, height, cols=len(pairs))
     for axes, (x, y) in zip(grid[0], pairs, strict=True):
-        _scatter(axes, rows, x, y, line=rows.objectives.shape[1] == 2)
+        _scatter(axes, rows, x, y, line=len(pairs) == 1)
+    line: Literal["-", ""] = "-" if len(pairs) == 1 else ""
     handles = [
         Line2D([], [], marker="o", linestyle="", color=P3, markersize=3, label="a design"),
-        Line2D([], [], marker="o", color=P0, markersize=4, linewidth=1, label="Pareto front"),
+        Line2D([], [], marker="o", linestyle=line, color=P0, markersize=4, linewidth=1,
+               label="Pareto front"),
         Line2D([], [], marker="*", linestyle="", color=ACCENT, markeredgecolor=EDGE,
                markersize=9, label=f"knee, row {rows.result.knee}"),
     ]  # fmt: skip
@@ -98,37 +105,59 @@ def front_figure(rows: SweepRows) -> Picture:
     shown = len(rows.spread(CLOUD))
     thinned = "" if shown == len(rows) else f" {shown:,} of {len(rows):,} designs are drawn."
     caption = (
-        "Designs that meet all constraints. On the front no objective can be bettered without "
-        "giving up another; the knee is its design nearest to the best of every objective, each "
-        f"scaled to its span on the front.{thinned}"
+        f"Designs that meet all constraints, and the {len(rows.front):,} of them on the front, "
+        "where no objective can be bettered without giving up another. The knee is nearest to the "
+        "best of every objective, each scaled to its span on the front: "
+        f"{', '.join(spelt_objectives(rows, rows.knee))}.{thinned}"
     )
     return Picture("front", "Pareto front", caption, figure)
 
 
 def _scatter(axes: Axes, rows: SweepRows, x: int, y: int, line: bool) -> None:
-    cloud = np.setdiff1d(rows.spread(CLOUD), rows.front)
-    a, b = rows.objectives[:, x], rows.objectives[:, y]
+    shown = rows.spread(CLOUD)
+    front = np.intersect1d(shown, rows.front)
+    cloud = np.setdiff1d(shown, front)
+    (a, name_a), (b, name_b) = _measured(rows, x), _measured(rows, y)
     axes.plot(a[cloud], b[cloud], "o", color=P3, markersize=2, markeredgewidth=0)
-    order = rows.front[np.argsort(a[rows.front], kind="stable")]
-    style = "-" if line else ""
-    axes.plot(a[order], b[order], f"o{style}", color=P0, markersize=3, linewidth=1,
-              drawstyle="default", markeredgewidth=0)  # fmt: skip
+    order = front[np.argsort(a[front], kind="stable")]
+    # What the front dominates has corners: between two of its designs nothing is promised.
+    steps = "steps-post" if rows.result.objectives[x][1] == "min" else "steps-pre"
+    axes.plot(a[order], b[order], "o-" if line else "o", color=P0, markersize=3, linewidth=1,
+              drawstyle=steps, markeredgewidth=0)  # fmt: skip
     if rows.knee is not None:
         axes.plot(a[rows.knee], b[rows.knee], "*", color=ACCENT, markersize=9, markeredgecolor=EDGE,
                   markeredgewidth=0.5)  # fmt: skip
-    for place, values in (("x", a), ("y", b)):
-        _measure(axes, place, values)
-    axes.set_xlabel(_label(rows, x))
-    axes.set_ylabel(_label(rows, y))
+    for axis, values in ((axes.xaxis, a), (axes.yaxis, b)):
+        _ticks(axis, values)
+    axes.set_xlabel(f"{name_a}\n({_better(rows, x)} is better)")
+    axes.set_ylabel(f"{name_b}\n({_better(rows, y)} is better)")
     axes.grid(visible=True)
 
 
-def _measure(axes: Axes, place: str, values: Floats) -> None:
+def _measured(rows: SweepRows, objective: int) -> tuple[Floats, str]:
+    """Return an objective of every design in a unit that fits, and its label with that unit."""
+    values = rows.objectives[:, objective]
+    return measured(values, column_label(rows.result.objectives[objective][0]))
+
+
+def _better(rows: SweepRows, objective: int) -> str:
+    return "lower" if rows.result.objectives[objective][1] == "min" else "higher"
+
+
+def _ticks(axis: Axis, values: Floats) -> None:
     """Choose a logarithmic axis for values that span much, and spell its numbers out."""
-    axis = axes.xaxis if place == "x" else axes.yaxis
+    finite = values[np.isfinite(values)]
     if logarithmic(values):
-        axes.set(**{f"{place}scale": "log"})
-        axis.set_minor_formatter(NullFormatter())
+        axis.axes.set(**{f"{axis.axis_name}scale": "log"})  # type: ignore[attr-defined]
+        _spell_log(axis, float(finite.min()), float(finite.max()))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
+
+
+def _spell_log(axis: Axis, low: float, high: float) -> None:
+    """Give a logarithmic axis two numbers or more that a reader can tell."""
+    steps = (1.0, 2.0, 5.0) if high < 300 * low else (1.0,)
+    axis.set_major_locator(LogLocator(subs=steps))
+    axis.set_minor_formatter(NullFormatter())
     axis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
 
 
@@ -138,33 +167,55 @@ def _short(value: float) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _label(rows: SweepRows, objective: int) -> str:
-    name, goal = rows.result.objectives[objective]
-    return f"{column_label(name)}\n({'lower' if goal == 'min' else 'higher'} is better)"
-
-
 def sensitivity_figure(rows: SweepRows, shares: Floats) -> Picture:
     """Draw how much of every objective each axis explains, and its best level."""
     names = [axis_name(axis) for axis in rows.result.axes]
     columns = [c for c in range(shares.shape[1]) if shares[:, c].any()]
-    figure, grid = blank(DOUBLE_COLUMN, 0.8 + 0.26 * len(names), cols=len(columns), sharey=True)
-    for axes, column in zip(grid[0], columns, strict=True):
-        for place, share in enumerate(shares[:, column]):
-            axes.barh(place, 100 * share, height=0.72, **bar_style(BAR_FILL))
-            best = level_names(rows.result.axes[place])[_best_level(rows, place, column)]
-            beside(axes, 100 * share, place, f"{percent(share)}, best at {best}")
-        axes.set_title(column_label(rows.result.objectives[column][0]).replace(" (", "\n("))
-        axes.set_xlim(0, max(100 * float(shares[:, column].max()), 1) * 2.1)
-        axes.set_xlabel("variance explained (%)")
+    wide = min(len(columns), MOST_PANELS)
+    deep = -(-len(columns) // wide)
+    size = deep * (0.8 + 0.26 * len(names))
+    figure, grid = blank(DOUBLE_COLUMN, size, deep, wide, sharey=True)
+    for axes, column in zip(grid.ravel(), columns, strict=False):
+        _explained_bars(axes, rows, shares, column, room=1.5 + 0.4 * wide)
         axes.set_yticks(range(len(names)), names)
-        axes.set_ylim(len(names) - 0.4, -0.6)
-        quiet(axes)
-    caption = (
-        "What each axis does to each objective by itself: the share of the variance over all "
-        "designs that the means of its levels explain. What is missing to 100 % lies in "
-        "combinations of axes. Beside each bar the level with the best mean."
+    for axes in grid.ravel()[len(columns) :]:
+        axes.set_visible(False)
+    return Picture("sensitivity", "What each axis does", _explanation(rows, shares), figure)
+
+
+def _explained_bars(axes: Axes, rows: SweepRows, shares: Floats, column: int, room: float) -> None:
+    """Draw the shares of one objective; ``room`` times the longest bar holds it and its words."""
+    for place, share in enumerate(shares[:, column]):
+        axes.barh(place, 100 * share, height=0.72, **bar_style(BAR_FILL))
+        best = level_names(rows.result.axes[place])[_best_level(rows, place, column)]
+        # The best of levels that hardly differ would say something about the others only.
+        words = f", best at {best}" if share >= SMALLEST else ""
+        beside(axes, 100 * share, place, percent(share) + words)
+    axes.set_title(column_label(rows.result.objectives[column][0]).partition(" (")[0])
+    longest = max(100 * float(shares[:, column].max()), 1)
+    axes.set_xlim(0, longest * room)
+    step = next(step for step in (0.5, 1, 2, 5, 10, 20, 25) if longest < 3 * step or step == 25)
+    axes.set_xticks(np.arange(0, min(1.2 * longest, 100) + step / 2, step))
+    axes.set_xlabel("variance explained (%)")
+    axes.set_ylim(len(rows.result.axes) - 0.4, -0.6)
+    quiet(axes)
+
+
+def _explanation(rows: SweepRows, shares: Floats) -> str:
+    label = column_label(rows.result.objectives[0][0]).partition(" (")[0]
+    first = int(shares[:, 0].argmax())
+    most = f"{axis_name(rows.result.axes[first])} ({percent(float(shares[first, 0]))})"
+    lead = f"Of {label} most follows from {most}. " if shares[:, 0].any() else ""
+    rest = (
+        "What is missing to 100 % lies in combinations of axes."
+        if rows.result.feasible == rows.result.points
+        else "Designs that were left out tie axes to each other: shares then overlap, or miss what "
+        "lies in combinations, and need not add up to 100 %."
     )
-    return Picture("sensitivity", "What each axis does", caption, figure)
+    return (
+        f"{lead}Each bar is the share of an objective's variance over all designs that the means "
+        f"of one axis' levels explain. {rest} Beside it, from 1 % on, the level with the best mean."
+    )
 
 
 def _best_level(rows: SweepRows, axis: int, objective: int) -> int:
@@ -198,7 +249,7 @@ def map_figure(rows: SweepRows, chosen: tuple[int, int]) -> Picture:
     figure, grid = blank(DOUBLE_COLUMN, 1.0 + 0.28 * cells.shape[0])
     axes = grid[0, 0]
     name, goal = rows.result.objectives[0]
-    label = column_label(name)
+    cells, label = measured(cells, column_label(name))
     norm = (LogNorm if logarithmic(cells.ravel()) else Normalize)(
         float(np.nanmin(cells)), float(np.nanmax(cells))
     )
@@ -216,15 +267,22 @@ def map_figure(rows: SweepRows, chosen: tuple[int, int]) -> Picture:
     axes.set_ylabel(axis_name(down))
     bar = figure.colorbar(mesh, ax=axes, pad=0.02, aspect=12)
     bar.set_label(label)
-    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
-    bar.ax.yaxis.set_minor_formatter(NullFormatter())
+    if isinstance(norm, LogNorm):
+        _spell_log(bar.ax.yaxis, float(norm.vmin or 1), float(norm.vmax or 1))
     bar.outline.set_linewidth(0.6)
+    plain = label.partition(" (")[0]
+    least = goal == "min"
+    best = np.nanargmin(cells) if least else np.nanargmax(cells)
+    line, column = np.unravel_index(int(best), cells.shape)
     caption = (
-        f"The {'least' if goal == 'min' else 'most'} {label} that any design reaches at each pair "
-        "of levels, over all other axes; the two axes that explain the most of it. Grey cells "
-        "hold no design that meets all constraints."
+        f"The {'least' if least else 'most'} {plain} that any design reaches at each pair of "
+        "levels, over all other axes; the two axes that explain the most of it. Best: "
+        f"{digits(cells[line, column])} at {axis_name(across)} {level_names(across)[column]}, "
+        f"{axis_name(down)} {level_names(down)[line]}."
     )
-    return Picture("map", f"Best {label} by two axes", caption, figure)
+    if np.isnan(cells).any():
+        caption += " Grey cells hold no design that meets all constraints."
+    return Picture("map", f"Best {plain} by two axes", caption, figure)
 
 
 def _name_levels(axes: Axes, across: list[str], down: list[str]) -> None:
@@ -248,19 +306,23 @@ def energy_figure(rows: SweepRows) -> Picture:
     figure, grid = blank(DOUBLE_COLUMN, 1.3 + 0.24 * len(members))
     axes = grid[0, 0]
     handles = _stack(axes, energy / step, totals / step)
-    for place, total in enumerate(totals):
-        beside(axes, total / step, place, quantity(total, "J"))
+    for place, (member, total) in enumerate(zip(members, totals, strict=True)):
+        words = [quantity(total, "J"), *spelt_objectives(rows, member)]
+        beside(axes, total / step, place, ", ".join(dict.fromkeys(words[:2])))
     axes.set_yticks(range(len(members)), [_design_label(rows, member) for member in members])
     axes.set_ylim(len(members) - 0.4, -0.6)
-    axes.set_xlim(0, float(totals.max() / step) * 1.15)
+    axes.set_xlim(0, float(totals.max() / step) * 1.4)
     axes.set_xlabel(f"energy of the workload ({prefix}J)")
     quiet(axes)
     figure.legend(handles=handles, loc="outside lower center", ncols=5)
     name, goal = rows.result.objectives[0]
+    of_all = energy.sum(axis=0) / energy.sum()
+    most = int(of_all.argmax())
     caption = (
         "Where the energy of both phases goes along the front, from the "
-        f"{'lowest' if goal == 'min' else 'highest'} {column_label(name)} at the top. Components "
-        "below 1 % of every bar are merged."
+        f"{'lowest' if goal == 'min' else 'highest'} {column_label(name).partition(' (')[0]} at "
+        f"the top: {percent(float(of_all[most]))} is {plain_name(COMPONENTS[most])}. "
+        "Components below 1 % of every bar are merged."
     )
     return Picture("energy_along_front", "Energy along the front", caption, figure)
 

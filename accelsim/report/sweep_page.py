@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 from markupsafe import Markup
 
 from accelsim.report.render import render
@@ -13,7 +14,7 @@ from accelsim.report.sweep_rows import SweepRows, axis_name, column_label, level
 from accelsim.result import SweepBound, SweepResult
 
 Context = dict[str, Any]
-DRAWN = 3000  # designs a reader can filter and hover on the page
+DRAWN = 3000  # designs a reader can filter and hover on the page, and as many of the front
 LISTED = 200  # designs of the front in its table
 WORDS = (
     ("point", "A combination of levels, one of each axis."),
@@ -58,6 +59,7 @@ def sweep_page(rows: SweepRows, pictures: Iterable[Context], place: str) -> str:
         "front": _front(rows),
         "listed": LISTED,
         "shown": len(shown),
+        "front_shown": len(np.intersect1d(shown, rows.front)),
         "made_of": len(rows),
         "place": place,
         # "</" would end the script element that holds it.

@@ -1,29 +1,20 @@
-"""The table of a sweep as columns: read back for figures and page, and what its axes explain."""
+"""The designs of a sweep as columns, and what its axes explain."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
-from accelsim.errors import UserError
-from accelsim.report.quantities import digits
-from accelsim.result import COMPONENTS, PHASES, SweepAxis, SweepResult
+from accelsim.report.quantities import digits, quantity, scale
+from accelsim.result import SweepAxis, SweepResult
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
-
-
-# Designs that figures are made from, evenly by row; the front is always among them. Beyond this the
-# memory of a report would grow with the sweep.
-MOST_ROWS = 500_000
-BATCH = 65_536
 
 
 @dataclass(frozen=True)
@@ -53,94 +44,19 @@ class SweepRows:
         return len(self.index)
 
     def spread(self, most: int) -> Integers:
-        """Return up to ``most`` rows evenly by index, and always those of the front."""
+        """Return up to ``most`` rows evenly by index, up to as many of the front, and the knee."""
         if len(self) <= most:
             return np.arange(len(self))
-        even = np.linspace(0, len(self) - 1, most).round().astype(np.int64)
-        return np.union1d(even, self.front)
+        knee = [] if self.knee is None else [self.knee]
+        front = self.front[_even(len(self.front), most)]
+        return np.unique(np.concatenate([_even(len(self), most), front, knee])).astype(np.int64)
 
 
-def read_rows(result: SweepResult, folder: Path) -> SweepRows:
-    """Read the table that a sweep left in ``folder``; only what figures and page show.
-
-    Raises:
-        UserError: The table is missing, cut off, or of another sweep.
-    """
-    workload = str(result.workloads[0]["prefix"])
-    energies = [
-        [f"{workload}{phase}.energy_by_component.{name}" for phase in PHASES] for name in COMPONENTS
-    ]
-    paths = [path for axis in result.axes for path in axis.paths]
-    objectives = [name for name, _ in result.objectives]
-    wanted = ["index", "feasible", *paths, *objectives, *(n for pair in energies for n in pair)]
-    file = folder / result.table
-    front = np.array([row.index for row in result.front], dtype=np.int64)
-    step, seen, kept = max(1, -(-result.feasible // MOST_ROWS)), 0, []
-    try:
-        for table in _tables(file, list(dict.fromkeys(wanted)), paths):
-            table = table[table["feasible"] == 1]
-            even = (seen + np.arange(len(table))) % step == 0
-            seen += len(table)
-            table = table[even | np.isin(table["index"], front)]
-            levels = np.stack([_levels(axis, table) for axis in result.axes], axis=1)
-            energy = np.stack([table[pair].sum(axis=1) for pair in energies], axis=1)
-            on = np.isin(table["index"], front)
-            kept.append(
-                (table["index"].to_numpy(), levels, table[objectives].to_numpy(), energy[on])
-            )
-    except (OSError, ValueError, KeyError) as cause:
-        raise UserError("is no table of this sweep", file=file) from cause
-    index, levels, values, energy = (np.concatenate(part) for part in zip(*kept, strict=True))
-    rows = pd.Index(index).get_indexer(pd.Index(front))
-    if (rows < 0).any() or (levels < 0).any():
-        raise UserError("is no table of this sweep", file=file)
-    by_index = np.argsort(np.argsort(front))  # energy was read by index
-    return SweepRows(
-        result,
-        index.astype(np.int64),
-        levels,
-        values,
-        energy[by_index].astype(np.float64),
-        rows.astype(np.int64),
-        None if result.knee is None else int(rows[front.tolist().index(result.knee)]),
-    )
-
-
-def _tables(file: Path, columns: list[str], paths: Iterable[str]) -> Iterator[pd.DataFrame]:
-    """Yield columns of the table a part at a time; at least one part, which may be empty."""
-    if file.suffix == ".csv":
-        # Axes are compared as text, so that "true", "os" and 0.5 are all what was written.
-        types = dict.fromkeys(paths, str)
-        with pd.read_csv(file, usecols=columns, dtype=types, chunksize=BATCH) as parts:
-            yield from parts
-        return
-    from pyarrow.parquet import ParquetFile
-
-    for path in sorted(file.glob("*.parquet")):
-        with ParquetFile(path) as part:
-            yield part.schema_arrow.empty_table().to_pandas()[columns]
-            for rows in part.iter_batches(BATCH, columns=columns):
-                yield rows.to_pandas()
-
-
-def _levels(axis: SweepAxis, table: pd.DataFrame) -> npt.NDArray[np.int32]:
-    """Return the level of every design on an axis, -1 where it is on none."""
-    keys = [
-        _keys(table[path], number) for path, number in zip(axis.paths, axis.numeric, strict=True)
-    ]
-    known: dict[tuple[Any, ...], int] = {}
-    for level, row in enumerate(axis.values):
-        known.setdefault(
-            tuple(float(v) if n else level_text(v) for v, n in zip(row, axis.numeric, strict=True)),
-            level,
-        )
-    codes, found = pd.factorize(pd.MultiIndex.from_arrays(keys) if len(keys) > 1 else keys[0])
-    levels = [known.get(key if isinstance(key, tuple) else (key,), -1) for key in found]
-    return np.array(levels, dtype=np.int32)[codes]
-
-
-def _keys(column: pd.Series[Any], numeric: bool) -> Any:
-    return column.astype(np.float64) if numeric else column.astype(str)
+def _even(size: int, most: int) -> Integers:
+    """Return up to ``most`` of ``size`` places, evenly."""
+    if size <= most:
+        return np.arange(size)
+    return np.linspace(0, size - 1, most).round().astype(np.int64)
 
 
 def level_text(value: Any) -> str:
@@ -161,6 +77,7 @@ LABELS = {
     "dram_bytes": "DRAM traffic (B)",
     "sram_bytes": "SRAM traffic (B)",
 }
+SCALED = ("J", "s", "W", "B")  # units that take a prefix
 
 
 def column_label(name: str) -> str:
@@ -168,6 +85,33 @@ def column_label(name: str) -> str:
     head, _, last = name.rpartition(".")
     words = [*head.split("."), LABELS.get(last, last.replace("_", " "))]
     return " ".join(word.replace("_", " ") for word in words if word)
+
+
+def measured(values: Floats, label: str) -> tuple[Floats, str]:
+    """Return values in a unit that fits the largest of them, and their label with that unit."""
+    words, mark, unit = label.rstrip(")").rpartition(" (")
+    if not mark or unit not in SCALED:
+        return values, label
+    step, prefix = scale(values[np.isfinite(values)].ravel().tolist())
+    return values / step, f"{words} ({prefix}{unit})"
+
+
+def spelt_objectives(rows: SweepRows, member: int | None) -> list[str]:
+    """Return the objectives of a design in words, ``energy 7.36 mJ``."""
+    if member is None:
+        return []
+    texts = []
+    for (name, _), value in zip(
+        rows.result.objectives, rows.objectives[member].tolist(), strict=True
+    ):
+        label = column_label(name)
+        words, mark, unit = label.rstrip(")").rpartition(" (")
+        if mark:
+            spelt = quantity(value, unit) if unit in SCALED else f"{digits(value)} {unit}"
+            texts.append(f"{words} {spelt}")
+        else:
+            texts.append(f"{digits(value)} {label}")
+    return texts
 
 
 def axis_name(axis: SweepAxis) -> str:

@@ -82,38 +82,6 @@ def _gemm_energy(gemm: Mapping[str, Any]) -> str:
     return f"{text} ({interval(*ends, 'J')})"
 
 
-def rtl_table(result: Mapping[str, Any]) -> RenderableType:
-    """Return a co-simulation, as ``rtl simulate --json`` holds it: a row per GEMM."""
-    columns = ("operands", "m x k x n", "cycles, RTL", "cycles, engine", "sums", "that differ")
-    table = titled_table(f"{result['design']}, array in SystemVerilog", columns)
-    for case in result["cases"]:
-        shape = " x ".join(str(case[name]) for name in "mkn")
-        names = ("cycles_rtl", "cycles_engine", "sums", "sums_different")
-        add_row(table, (case["operands"], shape, *(f"{case[name]:,}" for name in names)))
-    cycles = sum(case["cycles_difference"] != 0 for case in result["cases"])
-    sums = sum(case["sums_different"] for case in result["cases"])
-    verdict = f"{len(result['cases'])} GEMMs: {cycles} differ in cycles, {sums:,} sums differ"
-    return spaced([table, verdict])
-
-
-def synthesis_table(result: Mapping[str, Any]) -> RenderableType:
-    """Return what synthesis found, as ``rtl synthesise --json`` holds it: a row per module."""
-    columns = ("module", "latency", "um2", "ps", "ternary, pJ", "dense, pJ", "fit error, mean")
-    table = titled_table(f"{result['library']} at {result['clock_mhz']:g} MHz", columns)
-    for row in result["rows"]:
-        ranges = [
-            f"{row[f'{kind}_low_pj']:.3g} to {row[f'{kind}_high_pj']:.3g}"
-            if f"{kind}_low_pj" in row
-            else "-"
-            for kind in ("ternary", "dense")
-        ]
-        errors = [row[key] for key in row if key.endswith("fit_mean_error")]
-        fit = f"{max(errors):.1%}" if errors else "-"
-        size = (f"{row['area_um2']:.4g}", f"{row['critical_ps']:.4g}")
-        add_row(table, (row["name"], str(row["latency"]), *size, *ranges, fit))
-    return spaced([table, "written: " + ", ".join(result["files"])])
-
-
 def infer_table(result: Mapping[str, Any]) -> RenderableType:
     """Return what the functional model said: the new text or tokens, and the quality."""
     emulation = result.get("emulation", {})

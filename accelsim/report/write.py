@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 Files = Mapping[str, bytes]
 
+ELSEWHERE = "choose another folder with --out"
+GO_ON = "free space, then draw again with --resume"
+
 
 def write_numbers(result: Result | Comparison, out_dir: str | os.PathLike[str]) -> list[Path]:
     """Write the numbers of ``result`` under ``out_dir`` and return the files in that order.
@@ -106,17 +109,33 @@ def write_sweep_report(result: SweepResult, out_dir: str | os.PathLike[str]) -> 
     """
     from accelsim.report.sweep_figures import sweep_figures
     from accelsim.report.sweep_page import sweep_page
-    from accelsim.report.sweep_rows import read_rows
+    from accelsim.report.sweep_read import read_rows
 
     folder = Path(out_dir)
     rows = read_rows(result, folder)
-    drawn, pictures = write_figures(folder, sweep_figures(rows))
+    drawn, pictures = write_figures(folder, sweep_figures(rows), GO_ON)
     page = _encoded(sweep_page(rows, pictures, str(folder)))
-    return drawn + write_files(folder, {"report.html": page})
+    return drawn + write_files(folder, {"report.html": page}, GO_ON)
+
+
+def write_pes(comparison: Mapping[str, Any], out_dir: str | os.PathLike[str]) -> list[Path]:
+    """Write measured PEs in ``out_dir``: pes.csv, pes.md and figures.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    from accelsim.report.pe_figures import pe_figures
+    from accelsim.report.pe_table import markdown, pes_csv
+
+    folder = Path(out_dir)
+    texts = {"pes.csv": pes_csv(comparison), "pes.md": markdown(comparison)}
+    written = write_files(folder, {name: _encoded(text) for name, text in texts.items()})
+    drawn, _ = write_figures(folder, pe_figures(comparison))
+    return written + drawn
 
 
 def write_figures(
-    folder: Path, drawn: Iterable[Picture]
+    folder: Path, drawn: Iterable[Picture], allowed: str = ELSEWHERE
 ) -> tuple[list[Path], list[dict[str, str]]]:
     """Write each figure as PNG and SVG; return the files and the figures as a page wants them."""
     from accelsim.report.style import inline, png, svg
@@ -125,7 +144,7 @@ def write_figures(
     for picture in drawn:
         vector = svg(picture)
         files = {f"{picture.name}.png": png(picture), f"{picture.name}.svg": vector}
-        written += write_files(folder / "figures", files)
+        written += write_files(folder / "figures", files, allowed)
         texts = {"name": picture.name, "title": picture.title, "caption": picture.caption}
         pictures.append({**texts, "svg": inline(vector)})
     return written, pictures
@@ -157,9 +176,11 @@ def folder_names(results: Iterable[Result]) -> list[str]:
     return names
 
 
-def write_files(folder: Path, files: Files) -> list[Path]:
-    """Write ``files`` (content by relative path) under ``folder``, each moved into place."""
-    allowed = "choose another folder with --out"
+def write_files(folder: Path, files: Files, allowed: str = ELSEWHERE) -> list[Path]:
+    """Write ``files`` (content by relative path) under ``folder``, each moved into place.
+
+    Where the disk does not take one, ``allowed`` says what the user may do.
+    """
     return [
         write_whole(folder / name, content, parents=True, allowed=allowed)
         for name, content in files.items()

@@ -218,7 +218,6 @@ def _primitive(each: MeasuredPrimitive) -> dict[str, Any]:
 
 
 def _pe(pe: Measured) -> dict[str, Any]:
-    gated = ("area_um2", "idle_pj", "busy_over_ungated")
     entry: dict[str, Any] = plain(
         {
             "name": pe.subject.name,
@@ -228,7 +227,7 @@ def _pe(pe: Measured) -> dict[str, Any]:
             "tried": _tried(pe.tried),
             "area_share": pe.area_by_part,
             "hierarchy_kept_over_flat": {"area": pe.kept_area, "energy": pe.kept_energy},
-            "gated": None if pe.gated is None else dict(zip(gated, pe.gated, strict=True)),
+            "gated": None if pe.gated is None else vars(pe.gated),
             "energy": {kind: _weighed(weighed) for kind, weighed in pe.weighed.items()},
         }
     )

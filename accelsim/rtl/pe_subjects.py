@@ -59,32 +59,30 @@ class Subject:
 
 
 def _table() -> dict[str, Subject]:
+    # NAME_24 and the like are other widths of a sum, merged with NAME's by `price_widths`.
     rows = [
-        Subject("ternary_add", "pe_os", 0, _INT8, _TERNARY, 24, dense=False),
-        Subject("int8_mac", "pe_os", 1, _INT8, _INT8, 32),
+        *(
+            Subject(f"ternary_add{name}", "pe_os", 0, _INT8, _TERNARY, bits, dense=False)
+            for name, bits in (("", 24), ("_16", 16), ("_20", 20), ("_32", 32))
+        ),
         Subject("int8_int4_mac", "pe_os", 2, _INT8, _INT4, 28),
+        Subject("int8_mac", "pe_os", 1, _INT8, _INT8, 32),
+        Subject("int8_mac_24", "pe_os", 1, _INT8, _INT8, 24),
         Subject("fp16_fmac", "pe_os", 3, "fp16", "fp16", 32),
         Subject("bf16_fmac", "pe_os", 4, "bf16", "bf16", 32),
         Subject("fp32_fmac", "pe_os", 5, "fp32", "fp32", 32),
         Subject("ternary_add_held", "pe_held", 0, _INT8, _TERNARY, 24, dense=False),
         Subject("int8_mac_held", "pe_held", 1, _INT8, _INT8, 32),
+        Subject("int8_mac_held_24", "pe_held", 1, _INT8, _INT8, 24),
         Subject("fp16_fmac_held", "pe_held", 3, "fp16", "fp16", 32),
+        Subject("bf16_fmac_held", "pe_held", 4, "bf16", "bf16", 32),
+        Subject("ternary_dot4", "pe_dot", 0, _INT8, _TERNARY, 24, 4, dense=False),
         Subject("ternary_dot16", "pe_dot", 0, _INT8, _TERNARY, 24, 16, dense=False),
+        Subject("int8_dot4", "pe_dot", 1, _INT8, _INT8, 32, 4),
         Subject("int8_dot16", "pe_dot", 1, _INT8, _INT8, 32, 16),
+        Subject("fp16_fused4", "pe_dot", 6, "fp16", "fp16", 32, 4),
         Subject("fp16_fused", "pe_dot", 6, "fp16", "fp16", 32, 16),
         Subject("bf16_fused", "pe_dot", 7, "bf16", "bf16", 32, 16),
-        Subject("bf16_fmac_held", "pe_held", 4, "bf16", "bf16", 32),
-        # Other widths of a sum, merged with the PE's own by `price_widths`.
-        *(
-            Subject(f"ternary_add_{bits}", "pe_os", 0, _INT8, _TERNARY, bits, dense=False)
-            for bits in (16, 20, 32)
-        ),
-        Subject("int8_mac_24", "pe_os", 1, _INT8, _INT8, 24),
-        Subject("int8_mac_held_24", "pe_held", 1, _INT8, _INT8, 24),
-        # Other numbers of lanes.
-        Subject("ternary_dot4", "pe_dot", 0, _INT8, _TERNARY, 24, 4, dense=False),
-        Subject("int8_dot4", "pe_dot", 1, _INT8, _INT8, 32, 4),
-        Subject("fp16_fused4", "pe_dot", 6, "fp16", "fp16", 32, 4),
     ]
     return {row.name: row for row in rows}
 

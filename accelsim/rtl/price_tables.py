@@ -72,6 +72,13 @@ def _register_prices(record: Entry) -> dict[str, Any]:
             ("toggle.energy", register["toggle_pj"], "pJ", "registers"),
             ("area", register["area_um2"], "um2", "area"),
         )
+    } | {
+        "clock.sink.energy": _price(
+            *(register["sink_pj"],) * 3,
+            "pJ",
+            "clock",
+            _source(record, "clock pin of a flop, C V^2"),
+        )
     }
 
 

@@ -3,6 +3,10 @@
 Operands are drawn: integers evenly over all values, floats from a normal distribution, packed
 weights evenly over all ternary words. Registers of pipelined units count; those in front of inputs
 and behind outputs belong to whoever holds the operands.
+
+Adders that share an accumulator, and tables of sums that many indices read, hold their operands
+themselves: all their registers count. They take a step in every cycle, with int8 activations from a
+normal distribution and ternary weights of which ZEROS are zero.
 """
 
 from __future__ import annotations
@@ -22,6 +26,10 @@ Integers = npt.NDArray[np.int64]
 Draw = Callable[[np.random.Generator, int], dict[str, Integers]]
 
 CYCLES = 600
+ZEROS = 0.42  # of ternary weights
+SPREAD = 32  # of int8 activations, a quarter of the largest code
+STEPS = 64  # of one sum
+GROUP = 3  # activations of a table, weights of an index
 _SETTLED = 12
 
 
@@ -35,9 +43,10 @@ class Primitive:
         top: SystemVerilog module.
         parameters: Its parameters without those of the pipeline.
         draw: Values of its inputs.
-        stages: Parameters that say how many register ranks it has.
-        deepest: Latency past which there are no more ranks.
-        results: Results of a cycle.
+        stages: Parameters that say how many register ranks its parts have, the same in each.
+        deepest: Cycles of a part past which it has no more ranks.
+        ranks: Register ranks between input and output that are always there.
+        results: Results of a cycle; of what multiplies and adds, products.
         multiplies: Booth recoding is worth a try.
     """
 
@@ -48,12 +57,17 @@ class Primitive:
     draw: Draw
     stages: tuple[str, ...] = ()
     deepest: int = 1
+    ranks: int = 0
     results: int = 1
     multiplies: bool = False
 
-    def at(self, latency: int) -> dict[str, int]:
-        """Return the parameters at a latency, one more than the ranks."""
-        return dict(self.parameters) | dict.fromkeys(self.stages, latency - 1)
+    def at(self, depth: int) -> dict[str, int]:
+        """Return the parameters where each part takes ``depth`` cycles, one more than its ranks."""
+        return dict(self.parameters) | dict.fromkeys(self.stages, depth - 1)
+
+    def latency(self, depth: int) -> int:
+        """Return the cycles from operands to a result that a register behind the unit holds."""
+        return 1 + self.ranks + len(self.stages) * (depth - 1)
 
 
 @dataclass(frozen=True)
@@ -71,9 +85,10 @@ class MeasuredPrimitive:
 
 @dataclass(frozen=True)
 class MeasuredRegister:
-    """One bit of a plain register: pJ of a clock cycle, of a change, um2."""
+    """One bit of a plain register: pJ of a clock cycle, its clock pin alone, of a change; um2."""
 
     clock_pj: float
+    sink_pj: float
     toggle_pj: float
     area_um2: float
 
@@ -96,12 +111,13 @@ def primitives() -> tuple[Primitive, ...]:
         draw = _floats(name, ("a", "b"))
         rows.append(Primitive(f"{name}_add", 0, "fp_add", widths, draw, ("STAGES",), 4))
         rows.append(
-            Primitive(f"{name}_mul", 0, "fp_mul", widths, draw, ("STAGES",), 3, multiplies=True)
+            Primitive(f"{name}_mul", 0, "fp_mul", widths, draw, ("STAGES",), 4, multiplies=True)
         )
     rows += [
-        Primitive("quantise", 0, "quantise", {"EXP": 8, "MAN": 23}, _quantised, ("STAGES",), 3),
-        Primitive("dequantise", 0, "dequantise", {"ACC": 32, "DIVIDE": 0, "RANKED": 1}, _sums,
-                  ("SCALE_STAGES", "WEIGHT_STAGES"), 3),
+        Primitive("quantise", 0, "quantise", {"EXP": 8, "MAN": 23}, _quantised, ("STAGES",), 4),
+        Primitive("dequantise", 0, "dequantise",
+                  {"ACC": 32, "DIVIDE": 0, "RANKED": 1, "CONVERT_STAGES": 1}, _sums,
+                  ("SCALE_STAGES", "WEIGHT_STAGES"), 4, ranks=3),
         Primitive("cast.int8_to_float", 0, "int_to_float", {"BITS": 8, "EXP": 5, "MAN": 10},
                   _uniform({"integer_in": 8})),
         Primitive("decoder.ternary2", 0, "decoder_ternary2", {"WEIGHTS": 4}, _ternary2, results=4),
@@ -109,9 +125,28 @@ def primitives() -> tuple[Primitive, ...]:
                   results=5),
         Primitive("decoder.tl1", 0, "decoder_tl1", {"PAIRS": 1}, _below("stored", 9), results=2),
         Primitive("decoder.tl2", 0, "decoder_tl2", {"TRIPLES": 1}, _triples, results=3),
-        Primitive("absmax", 8, "absmax", {"LANES": 8, "EXP": 8, "MAN": 23}, _row, results=8),
+        Primitive("absmax", 8, "absmax", {"LANES": 8, "EXP": 8, "MAN": 23}, _row, ("STAGES",), 4,
+                  results=8),
     ]  # fmt: skip
-    return tuple(rows)
+    return (*rows, *_shared_units())
+
+
+def _shared_units() -> list[Primitive]:
+    """Return ternary adders on one accumulator, and tables of three activations, by their number.
+
+    The register behind their output is the accumulator itself.
+    """
+    adders = [
+        Primitive(f"shared_ternary.{lanes}", 0, "shared_ternary", {"LANES": lanes, "ACC": 24},
+                  _shared(lanes), ranks=1, results=lanes)
+        for lanes in (1, 2, 4, 8, 16)
+    ]  # fmt: skip
+    tables = [
+        Primitive(f"lut_group.{readers}", 0, "lut_group", {"READERS": readers, "ACC": 24},
+                  _looked_up(readers), ranks=1, results=GROUP * readers)
+        for readers in (1, 4, 16)
+    ]  # fmt: skip
+    return adders + tables
 
 
 def measure_primitive(
@@ -122,7 +157,7 @@ def measure_primitive(
     Raises:
         UserError: The netlist differs from its source, or Yosys fails.
     """
-    latency, best, tried = smallest(
+    depth, best, tried = smallest(
         mapper, primitive.top, primitive.at, period_ps, multiplies=primitive.multiplies,
         latencies=range(1, primitive.deepest + 1), progress=progress,
     )  # fmt: skip
@@ -135,7 +170,7 @@ def measure_primitive(
     )
     each = primitive.results
     return MeasuredPrimitive(
-        primitive, latency, best, tuple(tried), func / each, timed / each, compared
+        primitive, primitive.latency(depth), best, tuple(tried), func / each, timed / each, compared
     )
 
 
@@ -153,7 +188,11 @@ def measure_register(mapper: Mapper, period_ps: float, progress: Progress) -> Me
         for each in (still, moving)
     )
     changes = np.bitwise_count(moving["d"][1:] ^ moving["d"][:-1]).mean()
-    return MeasuredRegister(idle / bits, (busy - idle) / float(changes), best.area_um2 / bits)
+    flop = mapper.driver.flop
+    assert flop is not None
+    # Both edges: C V^2; fF and V give fJ.
+    sink = mapper.driver.pins[flop.clock].capacitance_ff * mapper.library.voltage_v**2 * 1e-3
+    return MeasuredRegister(idle / bits, sink, (busy - idle) / float(changes), best.area_um2 / bits)
 
 
 def _uniform(widths: Mapping[str, int]) -> Draw:
@@ -214,3 +253,50 @@ def _row(rng: np.random.Generator, cycles: int) -> dict[str, Integers]:
         "clear": (at % 64 == 3).astype(np.int64),
         "numbers": numbers,
     }
+
+
+def _shared(lanes: int) -> Draw:
+    def draw(rng: np.random.Generator, cycles: int) -> dict[str, Integers]:
+        return {
+            **_steps(cycles),
+            "a": _activations(rng, cycles, lanes) & 255,
+            "w": patterns(_weights(rng, cycles, lanes), "ternary"),
+            "valid": np.ones((cycles, lanes), np.int64),
+        }
+
+    return draw
+
+
+def _looked_up(readers: int) -> Draw:
+    """Draw a table of new activations in every cycle, and the indices that read it."""
+
+    def draw(rng: np.random.Generator, cycles: int) -> dict[str, Integers]:
+        number = _weights(rng, cycles, readers, GROUP) @ 3 ** np.arange(GROUP)
+        return {
+            **_steps(cycles),
+            "fill": np.ones(cycles, np.int64),
+            "a": _activations(rng, cycles, GROUP) & 255,
+            "index": np.where(number < 0, 16, 0) + abs(number),
+        }
+
+    return draw
+
+
+def _steps(cycles: int) -> dict[str, Integers]:
+    """Return a step in every cycle behind the reset, sums of STEPS."""
+    at = np.arange(cycles)
+    first = at % STEPS == 3
+    return {
+        "rst": (at < 2).astype(np.int64),
+        "step": np.ones(cycles, np.int64),
+        "first": first.astype(np.int64),
+    }
+
+
+def _activations(rng: np.random.Generator, *shape: int) -> Integers:
+    return np.clip(np.rint(rng.normal(0, SPREAD, shape)), -127, 127).astype(np.int64)
+
+
+def _weights(rng: np.random.Generator, *shape: int) -> Integers:
+    half = (1 - ZEROS) / 2
+    return rng.choice(np.array([-1, 0, 1]), shape, p=[half, ZEROS, half])

@@ -64,6 +64,9 @@
     return true;
   };
 
+  // The front lies over the others, the knee over all.
+  const rank = (i) => points.front[i] + (points.index[i] === points.knee ? 1 : 0);
+
   const draw = () => {
     const x = quantities[state.x], y = quantities[state.y];
     const across = measure(x, box.left, box.right), up = measure(y, box.bottom, box.top);
@@ -80,7 +83,7 @@
     plot.append(element("text", { x: 0, y: 0, class: "tick mid label", transform: `translate(14 ${(box.top + box.bottom) / 2}) rotate(-90)` }, y.name));
     const order = [...points.index.keys()].filter(passes)
       .filter((i) => x.values[i] !== null && y.values[i] !== null)
-      .sort((a, b) => points.front[a] - points.front[b]);
+      .sort((a, b) => rank(a) - rank(b));
     for (const i of order) {
       const knee = points.index[i] === points.knee, front = points.front[i];
       const shade = state.colour < 0 ? (front ? "--p0" : "--p3")
@@ -158,6 +161,11 @@
   });
   const only = Object.assign(document.createElement("input"), { type: "checkbox" });
   only.addEventListener("change", () => { state.front = only.checked; draw(); });
-  field("front only", only);
+  const show = document.createElement("fieldset");
+  show.append(Object.assign(document.createElement("legend"), { textContent: "show" }));
+  const alone = document.createElement("label");
+  alone.append(only, "front only");
+  show.append(alone);
+  controls.append(show);
   draw();
 }

@@ -12,17 +12,18 @@
 //   y              1 + EXP + MAN bits: float32 as it is, or rounded once more to fp16 or bf16
 //
 //   convert | scale | multiply, narrow       ranks at the bars if RANKED, in the units as many as
-//                                            SCALE_STAGES and WEIGHT_STAGES say
+//                                            CONVERT_STAGES, SCALE_STAGES, WEIGHT_STAGES say
 //
-// y comes 2 * RANKED + SCALE_STAGES + WEIGHT_STAGES cycles after acc.
+// y comes 2 * RANKED + CONVERT_STAGES + SCALE_STAGES + WEIGHT_STAGES cycles after acc.
 module dequantise #(
-    parameter int ACC           = 24,
-    parameter int DIVIDE        = 1,
-    parameter int EXP           = 8,
-    parameter int MAN           = 23,
-    parameter int RANKED        = 0,
-    parameter int SCALE_STAGES  = 0,
-    parameter int WEIGHT_STAGES = 0
+    parameter int ACC            = 24,
+    parameter int DIVIDE         = 1,
+    parameter int EXP            = 8,
+    parameter int MAN            = 23,
+    parameter int RANKED         = 0,
+    parameter int CONVERT_STAGES = 0,
+    parameter int SCALE_STAGES   = 0,
+    parameter int WEIGHT_STAGES  = 0
 ) (
     input  logic             clk,
     input  logic [ACC-1:0]   acc,
@@ -31,9 +32,12 @@ module dequantise #(
     output logic [EXP+MAN:0] y
 );
     logic [31:0] converted, converted_1, scale_1;
-    int_to_float #(.BITS(ACC), .EXP(8), .MAN(23)) convert (.integer_in(acc), .number(converted));
-    delay #(.WIDTH(64), .DEPTH(RANKED)) convert_rank (
-        .clk, .d({converted, scale}), .q({converted_1, scale_1})
+    int_to_float #(.BITS(ACC), .EXP(8), .MAN(23), .STAGES(CONVERT_STAGES)) convert (
+        .clk, .integer_in(acc), .number(converted)
+    );
+    delay #(.WIDTH(32), .DEPTH(RANKED)) convert_rank (.clk, .d(converted), .q(converted_1));
+    delay #(.WIDTH(32), .DEPTH(RANKED + CONVERT_STAGES)) scale_wait (
+        .clk, .d(scale), .q(scale_1)
     );
 
     logic [31:0] scaled, scaled_1;

@@ -1,14 +1,18 @@
 // Product of two IEEE 754 numbers, rounded once to nearest even; subnormals and infinities count.
 //
+// The zeros in front of a product are those of its factors, or one more. So they are counted beside
+// the multiplication, and what shifts the product is known when it is.
+//
 // A NaN result is the quiet NaN with sign 0. fp16: EXP = 5, MAN = 10; bf16: 8, 7; fp32: 8, 23.
 //
 //   clk    clock of the pipeline registers
 //   a, b   1 + EXP + MAN bits
 //   y      1 + EXP + MAN bits, STAGES cycles after its operands
 //
-//       multiply | normalise | round
-//   STAGES = 1   |
-//            2   |           |
+//       multiply parts | add them | normalise | round
+//   STAGES = 1                    |
+//            2                    |           |
+//            3         |          |           |
 module fp_mul #(
     parameter int EXP    = 8,
     parameter int MAN    = 23,
@@ -19,9 +23,13 @@ module fp_mul #(
     input  logic [EXP+MAN:0] b,
     output logic [EXP+MAN:0] y
 );
-    localparam int P    = MAN + 1;
-    localparam int E    = EXP + 2;
-    localparam int BIAS = 2 ** (EXP - 1) - 1;
+    localparam int P     = MAN + 1;
+    localparam int E     = EXP + 2;
+    localparam int BIAS  = 2 ** (EXP - 1) - 1;
+    localparam int RANKS = STAGES >= 3 ? 2 : STAGES >= 1 ? 1 : 0;
+    localparam int ZEROS = $clog2(P + 1);
+    localparam int MOST  = MAN + 3;
+    localparam int SHIFT = $clog2(MOST + 2 ** (ZEROS + 1));
 
     logic a_negative, a_zero, a_infinite, a_nan, b_negative, b_zero, b_infinite, b_nan;
     logic [EXP-1:0] a_exponent, b_exponent;
@@ -35,31 +43,53 @@ module fp_mul #(
         .zero(b_zero), .infinite(b_infinite), .nan(b_nan)
     );
 
-    logic [2*P-1:0] product, product_1;
-    float_multiply #(.WIDTH(P)) multiply (.a(a_significand), .w(b_significand), .product);
+    logic [2*P-1:0] product;
+    float_multiplier #(.WIDTH(P), .RANKS(RANKS)) multiplier (
+        .clk, .a(a_significand), .w(b_significand), .product
+    );
 
     // The first bit of the product is worth 2.
-    logic [E-1:0] exponent, exponent_1;
-    logic negative, nan, infinite, negative_1, nan_1, infinite_1;
+    logic signed [E-1:0] exponent, exponent_0;
+    logic [ZEROS-1:0] a_zeros, b_zeros, a_zeros_0, b_zeros_0;
+    logic negative, nan, infinite, negative_0, nan_0, infinite_0;
+    leading_zeros #(.WIDTH(P)) count_a (.word(a_significand), .count(a_zeros));
+    leading_zeros #(.WIDTH(P)) count_b (.word(b_significand), .count(b_zeros));
     assign exponent = E'(a_exponent) + E'(b_exponent) - E'(BIAS - 1);
     assign negative = a_negative != b_negative;
     assign nan      = a_nan || b_nan || a_infinite && b_zero || a_zero && b_infinite;
     assign infinite = a_infinite || b_infinite;
-    delay #(.WIDTH(2 * P + E + 3), .DEPTH(STAGES >= 1 ? 1 : 0)) multiply_rank (
+    delay #(.WIDTH(2 * ZEROS + E + 3), .DEPTH(RANKS == 2 ? 1 : 0)) part_rank (
         .clk,
-        .d({product, exponent, negative, nan, infinite}),
-        .q({product_1, exponent_1, negative_1, nan_1, infinite_1})
+        .d({a_zeros, b_zeros, exponent, negative, nan, infinite}),
+        .q({a_zeros_0, b_zeros_0, exponent_0, negative_0, nan_0, infinite_0})
+    );
+
+    // To the left by the factors' zeros, as long as the exponent stays at 1; a product whose exponent
+    // lies below 1 goes to the right, MOST places at most: all of it is then lost.
+    logic signed [E-1:0] zeros, above, left, places;
+    logic [SHIFT-1:0] shift, shift_1;
+    logic [E-1:0] field_1;
+    logic negative_1, nan_1, infinite_1;
+    assign zeros  = E'(a_zeros_0) + E'(b_zeros_0);
+    assign above  = exponent_0 - E'(1);
+    assign left   = zeros < above ? zeros : above;
+    assign places = left + E'(MOST);
+    assign shift  = places < 0 ? '0 : places[SHIFT-1:0];
+    delay #(.WIDTH(SHIFT + E + 3), .DEPTH(RANKS == 0 ? 0 : 1)) multiply_rank (
+        .clk,
+        .d({shift, exponent_0 - left, negative_0, nan_0, infinite_0}),
+        .q({shift_1, field_1, negative_1, nan_1, infinite_1})
     );
 
     logic [MAN:0] significand, significand_2;
     logic half, rest, half_2, rest_2, negative_2, nan_2, infinite_2;
-    logic [E-1:0] field, field_2;
-    fp_normalise #(.EXP(EXP), .MAN(MAN), .WORD(2 * P)) normalise (
-        .word(product_1), .exponent(exponent_1), .significand, .half, .rest, .field
+    logic [E-1:0] field_normal, field_2;
+    fp_mul_normalise #(.MAN(MAN), .SHIFT(SHIFT), .E(E)) normalise (
+        .product, .shift(shift_1), .field(field_1), .significand, .half, .rest, .field_normal
     );
     delay #(.WIDTH(P + E + 5), .DEPTH(STAGES >= 2 ? 1 : 0)) normalise_rank (
         .clk,
-        .d({significand, half, rest, field, negative_1, nan_1, infinite_1}),
+        .d({significand, half, rest, field_normal, negative_1, nan_1, infinite_1}),
         .q({significand_2, half_2, rest_2, field_2, negative_2, nan_2, infinite_2})
     );
 

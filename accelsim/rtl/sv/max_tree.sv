@@ -1,15 +1,15 @@
 // Largest of COUNT unsigned words, level by level; an odd word passes through.
 //
-// Timing: y belongs to the words given ceil(log2 COUNT) cycles before, a register behind each level
-// (PIPELINED = 1), or the tree is combinational (PIPELINED = 0).
+// Timing: y belongs to the words given STAGES cycles before, a register behind each of the last
+// STAGES of the ceil(log2 COUNT) levels.
 //
 //   clk   clock of the registers
 //   x     COUNT words of WIDTH bits, word 0 lowest
 //   y     the largest
 module max_tree #(
-    parameter int COUNT     = 4,
-    parameter int WIDTH     = 15,
-    parameter int PIPELINED = 0
+    parameter int COUNT  = 4,
+    parameter int WIDTH  = 15,
+    parameter int STAGES = 0
 ) (
     input  logic                   clk,
     input  logic [COUNT*WIDTH-1:0] x,
@@ -37,10 +37,9 @@ module max_tree #(
             end
         end
 
-        delay #(.WIDTH(NODES * WIDTH), .DEPTH(PIPELINED)) rank (
-            .clk, .d(larger), .q(larger_taken)
-        );
-        max_tree #(.COUNT(NODES), .WIDTH(WIDTH), .PIPELINED(PIPELINED)) rest (
+        localparam int RANK = STAGES >= $clog2(COUNT) ? 1 : 0;
+        delay #(.WIDTH(NODES * WIDTH), .DEPTH(RANK)) rank (.clk, .d(larger), .q(larger_taken));
+        max_tree #(.COUNT(NODES), .WIDTH(WIDTH), .STAGES(STAGES - RANK)) rest (
             .clk, .x(larger_taken), .y
         );
     end

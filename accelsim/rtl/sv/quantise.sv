@@ -11,9 +11,10 @@
 //   scale   float32
 //   code    int8, STAGES cycles after its operands
 //
-//       multiply | round to float32 | round to integer
-//   STAGES = 1   |
-//            2   |                  |
+//       multiply parts | add them | round to float32 | round to integer
+//   STAGES = 1                    |
+//            2                    |                  |
+//            3         |          |                  |
 module quantise #(
     parameter int EXP    = 8,
     parameter int MAN    = 23,
@@ -24,6 +25,8 @@ module quantise #(
     input  logic [31:0]      scale,
     output logic [7:0]       code
 );
+    localparam int RANKS = STAGES >= 3 ? 2 : STAGES >= 1 ? 1 : 0;
+
     logic [31:0] wide;
     float_widen #(.EXP(EXP), .MAN(MAN)) widen (.number(x), .wide);
 
@@ -40,18 +43,20 @@ module quantise #(
     );
 
     // exponent: of the bit of the product that is worth 1, biased by 254.
-    logic [47:0] product, product_1;
+    logic [47:0] product_1;
     logic [8:0] exponent, exponent_1;
     logic negative, nothing, infinite, negative_1, nothing_1, infinite_1;
-    float_multiply #(.WIDTH(24)) multiply (.a(x_significand), .w(s_significand), .product);
+    float_multiplier #(.WIDTH(24), .RANKS(RANKS)) multiplier (
+        .clk, .a(x_significand), .w(s_significand), .product(product_1)
+    );
     assign exponent = {1'b0, x_exponent} + {1'b0, s_exponent};
     assign negative = x_negative != s_negative;
     assign infinite = x_infinite || s_infinite;
     assign nothing  = x_nan || s_nan || !x_significand[23] || !s_significand[23];
-    delay #(.WIDTH(60), .DEPTH(STAGES >= 1 ? 1 : 0)) multiply_rank (
+    delay #(.WIDTH(12), .DEPTH(RANKS)) multiply_rank (
         .clk,
-        .d({product, exponent, negative, nothing, infinite}),
-        .q({product_1, exponent_1, negative_1, nothing_1, infinite_1})
+        .d({exponent, negative, nothing, infinite}),
+        .q({exponent_1, negative_1, nothing_1, infinite_1})
     );
 
     // The product of two normal numbers begins with its first or its second bit.
