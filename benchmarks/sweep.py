@@ -4,7 +4,8 @@ The claim: prefill 512 and decode 128 of bitnet-b1.58-2b-4t, all operators and e
 at 100,000 designs a second on two cores. Designs vary the array's shape, accumulators, buffers,
 bandwidth and vector lanes, all numbers at once. "Written" is `accelsim sweep` of points of the
 sweep `million` in as many processes, from its first finished chunk to its last byte: rules, chunks
-that survive a loss of power, the front, Parquet; at two sizes, for the cost a design is the same.
+that survive a loss of power, the front, Parquet. Cost is linear in designs: ten thousand, a hundred
+thousand and a million are evaluated too, and written at two sizes.
 Prints a table and, last, one JSON line; needs `accelsim[parquet]`.
 
     python benchmarks/sweep.py [DESIGN] [--threads N]
@@ -37,8 +38,11 @@ from accelsim.sweeps import Order, sweep
 from accelsim.trace import Phase, Trace
 from accelsim.workloads import Request, open_source
 
-CHUNK, CHUNKS, ROUNDS = 2048, 8, 5
-SWEEP, SMALL, LARGE = "million", 50 * CHUNK, 100 * CHUNK  # points; all of them make Parquet
+# Designs of a task, as many as sweeps of half a million designs and more hand out.
+CHUNK, CHUNKS, ROUNDS = 8192, 4, 3
+SIZES = {"10k": 10_000, "100k": 100_000, "1m": 1_000_000}
+SWEEP, SMALL, LARGE = "million", 102_400, 204_800  # points; all of them make Parquet
+WRITTEN_CHUNK = 4096
 # Seconds that these tools were seen to take for one GEMM on one design: quoted, not run again here.
 # They choose among mappings, so only searched mappings compare: `designs_per_s_searched`.
 PEERS = {
@@ -73,20 +77,26 @@ def bare_kernel(trace: Trace, family: Family) -> Callable[[], object]:
 def rate(work: Callable[[], object], threads: int) -> float:
     """Return designs a second of ``work`` on a chunk of designs, the median of some rounds."""
     work()  # fills the kernel cache
-    rounds = []
+    return statistics.median(once(work, threads, CHUNKS) for _ in range(ROUNDS))
+
+
+def once(work: Callable[[], object], threads: int, chunks: int) -> float:
+    """Return designs a second of ``work`` on some chunks; what they return is dropped."""
+
+    def one() -> None:
+        work()
+
     with ThreadPoolExecutor(threads) as pool:
-        for _ in range(ROUNDS):
-            start = time.perf_counter()
-            for done in [pool.submit(work) for _ in range(CHUNKS)]:
-                done.result()
-            rounds.append(CHUNKS * CHUNK / (time.perf_counter() - start))
-    return statistics.median(rounds)
+        start = time.perf_counter()
+        for done in [pool.submit(one) for _ in range(chunks)]:
+            done.result()
+        return chunks * CHUNK / (time.perf_counter() - start)
 
 
 def written(points: int, workers: int) -> float:
     """Return designs a second of a sweep that starts, shares out, evaluates and writes."""
     content = read_yaml(locate.resolve(SWEEP, locate.SWEEPS, option="SWEEP"))
-    content |= {"method": {"kind": "random", "samples": points}, "chunk_rows": 2 * CHUNK}
+    content |= {"method": {"kind": "random", "samples": points}, "chunk_rows": WRITTEN_CHUNK}
     ready: list[tuple[int, float]] = []
 
     def advance(done: int, of: int) -> None:
@@ -118,6 +128,9 @@ def main() -> None:
         "bills_per_s": lambda: build_bill(family, technology),
     }
     found = {name: rate(work, given.threads) for name, work in works.items()}
+    fixed = works["designs_per_s_fixed"]
+    for name, size in SIZES.items():
+        found[f"designs_per_s_fixed_{name}"] = once(fixed, given.threads, -(-size // CHUNK))
     found |= {
         "designs_per_s_written_small": written(SMALL, given.threads),
         "designs_per_s_written": written(LARGE, given.threads),

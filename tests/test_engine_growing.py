@@ -8,7 +8,7 @@ from unittest.mock import patch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelsim.engine import timing
+from accelsim.engine import runs, timing
 from accelsim.engine.timing import feedback, grows_evenly
 from accelsim.engine.transfers import quotient
 
@@ -38,3 +38,22 @@ def test_once_settled_every_step_takes_the_same(
     if even:
         busy = [plain(steps + i, latency, interval, places)[0] for i in range(100)]
         assert len({after - before for before, after in pairwise(busy)}) == 1
+
+
+@given(
+    extent=st.integers(1, 300),
+    size=st.integers(1, 40),
+    step=st.integers(1, 90),
+    count=st.integers(1, 200),
+)
+@SETTINGS
+def test_sums_over_a_growing_dimension_are_those_of_its_members(
+    extent: int, size: int, step: int, count: int
+) -> None:
+    def dimension(length: int) -> tuple[int, int, int, int]:
+        return 1, length, -(-length // size), sum(i % size for i in range(length))
+
+    with patch.object(runs, "until_again", runs.until_again.py_func):
+        found = runs.sums_of_grown.py_func(dimension(extent), size, step, count)
+    members = [dimension(extent + i * step) for i in range(count)]
+    assert found == tuple(sum(column) for column in zip(*members, strict=True))

@@ -72,20 +72,24 @@ def build_bill(family: Family, technology: Technology) -> Bill:
     """Price a family; raise UserError where a price is missing."""
     plan = build_floorplan(family, technology)
     lines = energy_lines(family, plan, technology)
-    rows = np.cumsum([_varies(line) for line in lines]) - 1
-    varying = np.empty((len(BOUNDS), int(rows[-1]) + 1, plan.size))
-    rows[[not _varies(line) for line in lines]] = -1
+    rows, count = np.full(len(lines), -1), 0
+    for index, line in enumerate(lines):
+        if _varies(line):
+            rows[index], count = count, count + 1
     fixed = np.zeros((len(BOUNDS), len(lines)))
-    for bound, name in enumerate(BOUNDS):
-        for index, (line, row) in enumerate(zip(lines, rows, strict=True)):
-            rates = fixed[bound, index : index + 1] if row < 0 else varying[bound, row]
-            np.multiply(line.quantity, getattr(line.price, name), out=rates)
+    varying = np.empty((len(BOUNDS), count, plan.size))
+    for index, (line, row) in enumerate(zip(lines, rows.tolist(), strict=True)):
+        for bound, name in enumerate(BOUNDS):
+            if row < 0:
+                fixed[bound, index : index + 1] = line.quantity * getattr(line.price, name)
+            else:
+                np.multiply(line.quantity, getattr(line.price, name), out=varying[bound, row])
     return Bill(lines, fixed, rows, varying, plan)
 
 
 def _varies(line: Line) -> bool:
     """Whether designs of a family may differ in what a count of a line costs."""
-    return np.size(line.quantity) > 1 or np.size(line.price.value) > 1
+    return any(isinstance(n, np.ndarray) and n.size > 1 for n in (line.quantity, line.price.value))
 
 
 def without(bill: Bill, component: str) -> Bill:
@@ -97,28 +101,54 @@ def without(bill: Bill, component: str) -> Bill:
 
 def price_counts(bill: Bill, counts: Integers) -> Energy:
     """Return the energy of ``counts``, int64 [G, COUNTERS]; sums run in the bill's order."""
-    because = [line.price.because for line in bill.lines]
-    causes = list(dict.fromkeys(because))
-    columns = np.array(
+    sums = energy_sums(bill, 1)
+    add_lines(  # type: ignore[no-untyped-call]
+        bill_columns(bill), bill.fixed, bill.varying, counts, *(table[0] for table in sums)
+    )
+    return energies(bill, sums)[0]
+
+
+def bill_columns(bill: Bill) -> Integers:
+    """Return what kernels read of lines: counter, component, step, cause and row, [lines, 5]."""
+    causes = causes_of(bill)
+    rows = bill.rows.tolist()
+    return np.array(
         [
             (
                 line.counter,
                 COMPONENTS.index(line.component),
                 STEPS.index(line.step),
-                causes.index(cause),
+                causes.index(line.price.because),
                 row,
             )
-            for line, cause, row in zip(bill.lines, because, bill.rows, strict=True)
+            for line, row in zip(bill.lines, rows, strict=True)
         ]
     )
+
+
+def causes_of(bill: Bill) -> list[str]:
+    """Return the causes of doubt of a bill, each once."""
+    return list(dict.fromkeys(line.price.because for line in bill.lines))
+
+
+def energy_sums(bill: Bill, phases: int) -> tuple[Floats, Floats, Floats]:
+    """Return zeros to sum energy of some phases in: by component, step and cause (3 ends)."""
     size = bill.plan.size
-    components, steps = np.zeros((len(COMPONENTS), size)), np.zeros((len(STEPS), size))
-    by_cause = np.zeros((len(causes), len(BOUNDS), size))
-    add_lines(  # type: ignore[no-untyped-call]
-        columns, bill.fixed, bill.varying, counts, components, steps, by_cause
+    return (
+        np.zeros((phases, len(COMPONENTS), size)),
+        np.zeros((phases, len(STEPS), size)),
+        np.zeros((phases, len(causes_of(bill)), len(BOUNDS), size)),
     )
-    low, high = (np.asarray(sum(by_cause[:, bound])) for bound in (1, 2))
-    return Energy(components, steps, low, high, dict(zip(causes, by_cause, strict=True)))
+
+
+def energies(bill: Bill, sums: tuple[Floats, Floats, Floats]) -> tuple[Energy, ...]:
+    """Return the energy of each phase that was summed in ``energy_sums``."""
+    found = []
+    for components, steps, by_cause in zip(*sums, strict=True):
+        low, high = (np.asarray(sum(by_cause[:, bound])) for bound in (1, 2))
+        causes = dict(zip(causes_of(bill), by_cause, strict=True))
+        found.append(Energy(components, steps, low, high, causes))
+    return tuple(found)
 
 
 def component_rates(bill: Bill, member: int) -> Floats:

@@ -45,8 +45,8 @@ def search_operator(job, trial, best, state):
     """Set ``best`` to the mapping of the least score, the first of equals; count the looks.
 
     Args:
-        job: (op, units, machine, kept, totals, recipes, lead, price of a cycle, of a pJ, rates,
-            cycles, counts, gemm); the last three are rows to work on.
+        job: (op, units, machine, lead, price of a cycle, of a pJ, rates, cycles, counts, gemm);
+            the last three are rows to work on.
         trial: A ``MAPPING_DTYPE`` record to work on.
         best: The record to set.
         state: float64 [2], the least score and how many mappings were looked at.
@@ -97,11 +97,10 @@ def _take(trial, best):
 @lean_kernel
 def _look(job, trial, best, state):
     """Evaluate a mapping and keep it if its score is less than that of all before."""
-    op, units, machine, kept, totals, recipes, lead, per_cycle, per_pj, rates = job[:10]
-    cycles, counts, gemm = job[10:]
+    op, units, machine, lead, per_cycle, per_pj, rates, cycles, counts, gemm = job
     clear(cycles)
     clear(counts)
-    evaluate_operator(op, units, machine, trial, kept, totals, lead, recipes, cycles, counts, gemm)
+    evaluate_operator(op, units, machine, trial, lead, cycles, counts, gemm)
     score = per_cycle * counts[SHARED + SharedAction.CYCLE]
     if per_pj > 0:
         score += per_pj * energy_of(counts, rates)
@@ -123,13 +122,13 @@ def energy_of(counts, rates):
 @lean_kernel
 def _search_gemm(job, unit, organisation, trial, best, state):
     """Look at the tiles of a product that neither grows nor is causal, in one organisation."""
-    op, machine, kept, totals = job[0], job[2], job[3], job[4]
+    op, machine = job[0], job[2]
     stream, limit = _stream(op, unit, machine)
     if stream > largest_chunk(unit, machine.output_stream) and op.k > unit.rows:
         _reset(trial, organisation)
         trial.chunk = ceil_div(stream, ceil_div(stream, limit))
         _look(job, trial, best, state)
-    stored = stored_of_instance(op, machine, kept, totals, op.k, op.n)
+    stored = stored_of_instance(op, machine, op.k, op.n)
     inputs, _ = spilled_activations(op, machine, op.group, op.m, op.k, op.n)
     form = form_of(unit, machine.output_stream, ZERO)
     times, parts = weight_passes(unit, *laid_out(unit, form, op.m, op.k, op.n))

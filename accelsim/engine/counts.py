@@ -29,7 +29,7 @@ from accelsim.engine.transfers import (
 )
 from accelsim.hardware.actions import SHARED, UNIT_ACTIONS, SharedAction, UnitAction
 from accelsim.hardware.design import Decoder, Gating, Organisation
-from accelsim.kernels import inlined_kernel, lean_kernel
+from accelsim.kernels import inlined_kernel
 from accelsim.trace import Kind, Series, Stationary
 
 TERNARY_BITS = 2  # weight_bits of a row whose second operand is ternary
@@ -37,7 +37,7 @@ TERNARY_BITS = 2  # weight_bits of a row whose second operand is ternary
 DENSE_BLOCK = int(UnitAction.DENSE_STEP) - int(UnitAction.TERNARY_STEP)
 
 
-@lean_kernel
+@inlined_kernel
 def count_unit(op, unit, role, gemm, scale, counts):
     """Count what ``scale`` equal instances compute inside the matrix unit."""
     base = role * UNIT_ACTIONS
@@ -108,7 +108,7 @@ def idle_bits_of_rows(unit, extent, busy, working):
     return max(bits * in_use - working, 0)
 
 
-@lean_kernel
+@inlined_kernel
 def count_clocks(unit, gemm, elapsed, idle_in_rows, scale, role, counts):
     """Count register bits that clock, with a word of the operator or without.
 
@@ -140,7 +140,7 @@ def count_clocks(unit, gemm, elapsed, idle_in_rows, scale, role, counts):
     counts[base + UnitAction.IDLE_CLOCK] += max(idle, 0)
 
 
-@lean_kernel
+@inlined_kernel
 def count_toggles(op, unit, role, executed, moves, counts):
     """Count operand bits that change, in registers and at PEs, from the trace's transitions.
 
@@ -206,7 +206,7 @@ def _weight_toggles_n(op, unit):
     return toggles + op.weight_plus_minus_n * unit.toggle_plus_minus + op.weight_hamming_n
 
 
-@lean_kernel
+@inlined_kernel
 def count_weights(op, unit, machine, role, reads, fetched, scale, counts):
     """Count how the second operand passes SRAM and decoder.
 
@@ -237,7 +237,7 @@ def count_sums(unit, gemm, scale, counts):
     counts[SHARED + SharedAction.OUTPUT_WRITE] += partial_bits
 
 
-@lean_kernel
+@inlined_kernel
 def count_array_ports(op, unit, machine, role, gemm, weights, scale, counts):
     """Count the operands that ``scale`` equal instances read from SRAM, and their sums."""
     bits = activation_bits(op, machine)

@@ -116,6 +116,16 @@ def first_tiles(unit, m, k, n):
 
 
 @inlined_kernel
+def added_by_tile(unit, series, k, n):
+    """Return (pieces, tiles of the second operand) that a tile more of a growing k or n adds."""
+    if unit.organisation == Organisation.SYSTOLIC_WS:
+        return (ZERO, n[TILES]) if series == Series.K else (ONE, k[TILES])
+    if series == Series.K:
+        return ZERO, ZERO
+    return (ZERO if unit.organisation == Organisation.SYSTOLIC_IS else ONE), ONE
+
+
+@inlined_kernel
 def streams(unit, series):
     """Whether the growing dimension is the one whose steps decide how long a fold takes."""
     if keeps_sums(unit):

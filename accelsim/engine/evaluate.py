@@ -23,8 +23,9 @@ from accelsim.engine.columns import (
 from accelsim.engine.elementwise import elementwise
 from accelsim.engine.mapping import Mappings, fixed_mapping, unit_variants
 from accelsim.engine.matrix import matrix_on_array, matrix_on_vector
-from accelsim.engine.residency import class_bytes, kept_bytes, passes_of
-from accelsim.engine.work import work_rows
+from accelsim.engine.pricing import BLOCK, add_block
+from accelsim.engine.residency import class_bytes, kept_bytes, loaded_machines, passes_of
+from accelsim.engine.work import standing_counts, work_rows
 from accelsim.hardware.actions import (
     COUNTERS,
     SHARED,
@@ -34,15 +35,12 @@ from accelsim.hardware.actions import (
     UnitAction,
 )
 from accelsim.hardware.design import ARRAY, VECTOR, Designs, Family, Gating
-from accelsim.hardware.vector import recipe_table
-from accelsim.kernels import kernel, lean_kernel
+from accelsim.kernels import inlined_kernel, kernel, lean_kernel
 from accelsim.trace import Kind, Trace
 
 # First and last of the counters that are DRAM bytes, and of those that are SRAM bits.
-_MEMORIES = (
-    (SharedAction.DRAM_READ, SharedAction.DRAM_WRITE),
-    (SharedAction.ACTIVATION_READ, SharedAction.OUTPUT_WRITE),
-)
+_DRAM = (int(SharedAction.DRAM_READ), int(SharedAction.DRAM_WRITE))
+_SRAM = (int(SharedAction.ACTIVATION_READ), int(SharedAction.OUTPUT_WRITE))
 
 
 @lean_kernel
@@ -69,7 +67,7 @@ def place_of(op, machine):
     return VECTOR if op.kind < Kind.GEMM else _place(machine, _role(op.kind))
 
 
-@lean_kernel
+@inlined_kernel
 def _clock_the_unused(units, op_cycles, used, counts):
     """Count the registers of units that have no part in an operator but no gate either."""
     for index in range(2):
@@ -80,26 +78,18 @@ def _clock_the_unused(units, op_cycles, used, counts):
             counts[role * UNIT_ACTIONS + UnitAction.IDLE_CLOCK] += idle
 
 
-@lean_kernel
-def evaluate_operator(
-    op, units, machine, mapping, kept, totals, lead, recipes, cycles, counts, gemm
-):
+@inlined_kernel
+def evaluate_operator(op, units, machine, mapping, lead, cycles, counts, gemm):
     """Add one operator to ``cycles`` and ``counts``; return the lead left to the next one."""
     role = _role(op.kind)
     place = place_of(op, machine)
     if op.kind < Kind.GEMM:
-        total, left = elementwise(
-            op, machine, units[ARRAY, 0], kept, totals, lead, recipes, cycles, counts
-        )
+        total, left = elementwise(op, machine, units[ARRAY, 0], lead, cycles, counts)
     elif place == VECTOR:
-        total, left = matrix_on_vector(
-            op, units[ARRAY, 0], machine, role, kept, totals, lead, cycles, counts
-        )
+        total, left = matrix_on_vector(op, units[ARRAY, 0], machine, role, lead, cycles, counts)
     else:
         unit = units[place, 1 + mapping.organisation]  # the first is the unit as it is
-        total, left = matrix_on_array(
-            op, unit, machine, mapping, role, kept, totals, lead, cycles, counts, gemm
-        )
+        total, left = matrix_on_array(op, unit, machine, mapping, role, lead, cycles, counts, gemm)
     cycles[UNIT] = place
     _clock_the_unused(units, total, place, counts)
     counts[SHARED + SharedAction.CYCLE] += total
@@ -107,14 +97,31 @@ def evaluate_operator(
     return 0 if role == Role.ATTENTION or op.kind == Kind.SOFTMAX else left
 
 
+@inlined_kernel
+def add_standing(standing, machine, counts):
+    """Add what a workload counts on every design alike."""
+    for row in range(len(counts)):
+        for action in range(COUNTERS - SHARED):
+            counts[row, SHARED + action] += standing[machine.scale_on_drain, row, action]
+
+
+@inlined_kernel
+def add_memories(cycles, counts):
+    """Fill the columns of cycles that are sums of counters of memories."""
+    for row in range(len(counts)):
+        for action in range(_DRAM[0], _DRAM[1] + 1):
+            cycles[row, DRAM_BYTES] += counts[row, SHARED + action]
+        for action in range(_SRAM[0], _SRAM[1] + 1):
+            cycles[row, SRAM_BITS] += counts[row, SHARED + action]
+
+
 @lean_kernel
-def of_design(
-    operators, units, machine, kept, totals, recipes, mappings, cycles, counts, gemm, d=0
-):
+def of_design(operators, units, machine, standing, mappings, cycles, counts, gemm, d=0):
     """Add all operators, in execution order, to the rows of one design.
 
     ``mappings`` has a row for each design and a record for each operator, or one for all.
     """
+    add_standing(standing, machine, counts)
     lead = np.int64(0)  # a literal 0 would have every callee compiled again
     d, last = min(d, len(mappings) - 1), mappings.shape[1] - 1
     for o in range(len(operators)):
@@ -122,20 +129,51 @@ def of_design(
         if op.no_lead == 1:
             lead = np.int64(0)
         lead = evaluate_operator(
-            *(op, units, machine, mappings[d, min(o, last)], kept, totals, lead, recipes),
+            *(op, units, machine, mappings[d, min(o, last)], lead),
             *(cycles[op.target], counts[op.target], gemm),
+        )
+    add_memories(cycles, counts)
+
+
+@kernel
+def _evaluate_all(operators, units, machines, standing, mappings, cycles, counts, gemm):
+    for d in range(len(machines)):
+        of_design(
+            *(operators, units[d], machines[d], standing),
+            *(mappings, cycles[d], counts[d], gemm, d),
         )
 
 
 @kernel
-def _evaluate_all(
-    operators, units, machines, kept, totals, recipes, mappings, cycles, counts, gemm
+def evaluate_blocks(
+    operators,
+    units,
+    machines,
+    standing,
+    mappings,
+    cycles,
+    counts,
+    gemm,
+    columns,
+    fixed,
+    varying,
+    components,
+    steps,
+    causes,
 ):
-    for d in range(len(machines)):
-        of_design(
-            *(operators, units[d], machines[d], kept[d], totals[d], recipes),
-            *(mappings, cycles[d], counts[d], gemm, d),
-        )
+    """Evaluate and price designs by blocks, whose ``counts`` then stay in the nearest caches."""
+    for start in range(0, len(machines), BLOCK):
+        size = min(BLOCK, len(machines) - start)
+        counts[:] = 0
+        for g in range(size):
+            d = start + g
+            of_design(
+                *(operators, units[d], machines[d], standing),
+                *(mappings, cycles[d], counts[g], gemm, d),
+            )
+        for row in range(counts.shape[1]):
+            sums = components[row], steps[row], causes[row]
+            add_block(columns, fixed, varying, counts[:size, row], *sums, start)
 
 
 @dataclass(frozen=True)
@@ -158,11 +196,16 @@ class Workload:
     totals: npt.NDArray[np.int64]
     results: int
 
+    def loaded(self) -> npt.NDArray[np.void]:
+        """Return the machines with what stays in their SRAM, ``LOADED_DTYPE`` [D]."""
+        return loaded_machines(self.machines, self.kept, self.totals)
+
     def tables(self, variants: bool = True) -> tuple[npt.NDArray[Any], ...]:
         """Return what kernels read; units in every organisation, or only as they are."""
         units = unit_variants(self.units) if variants else self.units[:, :, np.newaxis]
-        parts = (self.rows, units, self.machines, self.kept, self.totals, recipe_table())
-        return tuple(_read_only(np.ascontiguousarray(part)) for part in parts)
+        standing = standing_counts(self.rows, self.results)
+        parts = (self.rows, units, self.loaded(), standing)
+        return tuple(read_only(np.ascontiguousarray(part)) for part in parts)
 
 
 def whole_workload(
@@ -203,21 +246,14 @@ def evaluate_all(
     size = (len(workload.machines), workload.results)
     cycles = np.zeros((*size, CYCLE_COLUMNS), dtype=np.int64)
     counts = np.zeros((*size, COUNTERS), dtype=np.int64)
-    chosen = _read_only(fixed_mapping() if mappings is None else mappings)
+    chosen = read_only(fixed_mapping() if mappings is None else mappings)
     gemm = np.empty(GEMM_COLUMNS, dtype=np.int64)
     tables = (*workload.tables(variants=mappings is not None), chosen, cycles, counts, gemm)
     _evaluate_all(*tables)
-    with_memory_columns(cycles, counts)
     return cycles, counts
 
 
-def with_memory_columns(cycles: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> None:
-    """Fill the columns of cycles that are sums of counters of memories."""
-    dram, sram = (counts[:, :, SHARED + first : SHARED + last + 1] for first, last in _MEMORIES)
-    cycles[:, :, DRAM_BYTES], cycles[:, :, SRAM_BITS] = dram.sum(axis=2), sram.sum(axis=2)
-
-
-def _read_only(table: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def read_only(table: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return a view that cannot be written: one kind of argument, compiled once."""
     view = table.view()
     view.setflags(write=False)

@@ -35,11 +35,19 @@ from accelsim.engine.dimensions import (
     pace_of,
     reductions_of_gemm,
     streamed,
-    streams,
     tiled,
 )
 from accelsim.engine.mapping import Blocks
 from accelsim.engine.registers import drain_moves, operand_moves, sum_moves
+from accelsim.engine.runs import (
+    R_COUNT,
+    R_REDUCTIONS,
+    R_SUMS,
+    R_TOTAL,
+    joined_sums,
+    lot_of,
+    sum_of_run,
+)
 from accelsim.engine.transfers import ceil_div
 from accelsim.hardware.design import Organisation
 from accelsim.kernels import inlined_kernel, kernel, lean_kernel
@@ -89,18 +97,6 @@ def add_gemms(unit, m, k, n, total, reductions, out):
     out[G_DRAIN_MOVES] += drain_moves(unit, m, k, n)
 
 
-@inlined_kernel
-def grown_sums(series, sums, k, n):
-    """Return the sums of a growing dimension, k or n, with that of one more GEMM."""
-    more = k if series == Series.K else n
-    return (
-        sums[MANY] + more[MANY],
-        sums[EXTENT] + more[EXTENT],
-        sums[TILES] + more[TILES],
-        sums[SKEW] + more[SKEW],
-    )
-
-
 @lean_kernel
 def add_lot(unit, series, m, k, n, sums, total, reductions, out):
     """Add GEMMs whose growing dimension has ``sums`` to ``out`` [GEMM_COLUMNS]."""
@@ -109,33 +105,6 @@ def add_lot(unit, series, m, k, n, sums, total, reductions, out):
     else:
         n = sums
     add_gemms(unit, m, k, n, total, reductions, out)
-
-
-@inlined_kernel
-def size_of_growing(unit, series):
-    """Return the size of tiles of a growing dimension, k or n."""
-    if series == Series.N:
-        return unit.cols
-    return unit.lanes if keeps_sums(unit) else unit.rows
-
-
-@inlined_kernel
-def growing_at(unit, form, series, extent, size, k_extent):
-    """Return the growing dimension at ``extent``, cut into tiles of ``size`` unless streamed."""
-    if series == Series.N and unit.organisation == Organisation.SYSTOLIC_IS:
-        return streamed(unit, form, k_extent, extent)
-    return tiled(extent, size)
-
-
-@inlined_kernel
-def lot_of(unit, series, extent, step, left):
-    """Return how many of ``left`` GEMMs from ``extent`` on differ in the growing dimension alone.
-
-    A growing k cuts what ws and is stream into pieces as soon as it takes two folds.
-    """
-    if series == Series.N or keeps_sums(unit) or extent > unit.rows:
-        return left
-    return min((unit.rows - extent) // step + 1, left)
 
 
 @lean_kernel
@@ -171,26 +140,17 @@ def _add_blocks(unit, form, kind, m, k, n, out):
 @lean_kernel
 def _add_equal_blocks(unit, form, series, queries, extent, left, k, n, out):
     """Add ``left`` GEMMs of equally many queries, the first over ``extent`` keys."""
-    size = size_of_growing(unit, series)
     while left > 0:
         m = _queries(unit, form, k[EXTENT], queries)
         m, k, n = grown(unit, form, series, extent, m, k, n)
-        pace = pace_of(unit, form, m, k, n)
         sums, total, reductions = (ZERO, ZERO, ZERO, ZERO), ZERO, ZERO
-        lot = lot_of(unit, series, extent, queries, left)
-        for _ in range(lot):
-            more = growing_at(unit, form, series, extent, size, k[EXTENT])
-            if series == Series.K:
-                k = more
-            else:
-                n = more
-            if streams(unit, series):
-                pace = pace_of(unit, form, m, k, n)
-            sums = grown_sums(series, sums, more, more)
-            total += cycles_of_gemm(unit, pace, m, k, n)
-            reductions += reductions_of_gemm(pace, m, n)
-            extent += queries
-        left -= lot
+        after = left - lot_of(unit, series, extent, queries, left)
+        while left > after:
+            run = sum_of_run(unit, form, series, extent, queries, left - after, m, k, n)
+            sums, total = joined_sums(sums, run[R_SUMS]), total + run[R_TOTAL]
+            reductions += run[R_REDUCTIONS]
+            extent += queries * run[R_COUNT]
+            left -= run[R_COUNT]
         add_lot(unit, series, m, k, n, sums, total, reductions, out)
 
 

@@ -7,14 +7,15 @@ in one of them. Cycles and transfers round in every pass, so these are what the 
 
 from __future__ import annotations
 
+import numpy as np
+
 from accelsim.engine.counts import gates_rows, idle_bits_of_rows, operand_bits, sum_bits
 from accelsim.engine.dimensions import (
-    ACCUMULATORS,
     EXTENT,
     MANY,
-    ONE,
     TILES,
     ZERO,
+    added_by_tile,
     cycles_of_gemm,
     first_tiles,
     form_of,
@@ -22,14 +23,25 @@ from accelsim.engine.dimensions import (
     laid_out,
     pace_of,
     reductions_of_gemm,
-    streams,
-    tiled,
     weight_passes,
 )
-from accelsim.engine.gemm import add_lot, clear, growing_at, grown_sums, lot_of, size_of_growing
+from accelsim.engine.gemm import add_lot, clear
 from accelsim.engine.mapping import Stays
 from accelsim.engine.registers import drain_moves, operand_moves, sum_moves
-from accelsim.engine.timing import grows_evenly
+from accelsim.engine.runs import (
+    R_COUNT,
+    R_CYCLES,
+    R_FIRST,
+    R_REDUCTIONS,
+    R_SLOPE,
+    R_SUMS,
+    R_TOTAL,
+    joined_sums,
+    lot_of,
+    size_of_growing,
+    skew_shares,
+    sum_of_run,
+)
 from accelsim.engine.transfers import (
     bursts,
     bytes_of,
@@ -38,16 +50,17 @@ from accelsim.engine.transfers import (
     dram_of_tiles,
     half_stream,
     quotient,
+    share_of,
     spilled_activations,
 )
-from accelsim.hardware.design import Resident
+from accelsim.hardware.design import Organisation, Resident
 from accelsim.kernels import inlined_kernel, lean_kernel
 from accelsim.trace import Series
 
 
 @lean_kernel
-def _read_otherwise(op, machine, mapping, stored, inputs, passes, n):
-    """Return (weight bytes, activation bytes) of an instance that is no plain stream of a cache."""
+def _read(op, machine, mapping, stored, inputs, passes, n):
+    """Return (weight bytes, activation bytes) that an instance reads from DRAM."""
     if mapping.stays == Stays.RULE:
         return dram_of_gemm(op, machine, stored, inputs, passes[0], passes[1])
     return dram_of_tiles(mapping, machine, stored, inputs, op.m, n)
@@ -66,18 +79,10 @@ def _stored(op, machine, cache, extent):
 
 
 @inlined_kernel
-def _reductions(op, pace, m, n, sums):
-    """Return the reductions of members whose growing dimension has ``sums``."""
-    if op.series == Series.K:
-        return sums[MANY] * reductions_of_gemm(pace, m, n)
-    return reductions_of_gemm(pace, m, sums)
-
-
-@inlined_kernel
-def _cache_of(op, machine, kept, totals):
+def _cache_of(op, machine):
     """Return what the transfers of all members share; the growing operand is the second one."""
     inputs, outputs = spilled_activations(op, machine, op.group, op.m, op.k, op.n)
-    cached, total = kept[Resident.CACHE], max(totals[Resident.CACHE], 1)
+    cached, total = machine.kept[Resident.CACHE], max(machine.totals[Resident.CACHE], 1)
     other = op.n if op.series == Series.K else op.k
     written, half = bursts(outputs, machine.burst), half_stream(op, machine)
     return other, cached, total, 1.0 / total, 1.0 / op.sharing, inputs, outputs, written, half
@@ -109,98 +114,129 @@ def _clocked_bits(unit, m, k, n, reductions):
     return bits + operand_bits(unit, activations, weights) + drain
 
 
-@inlined_kernel
-def _alike(op, unit, form, extent, size, most):
-    """Return how many members, at most ``most``, from ``extent`` on grow by equally many cycles.
-
-    Either they have equally many tiles, or each has a step more and every step takes the same.
-    """
-    if gates_rows(unit):
-        return ONE  # idle bits are worked out for each
-    if not streams(unit, op.series):
-        return _equal_tiles(op, extent, size, most)
-    if op.series == Series.N:
-        return ONE
-    if size > 1:
-        return _equal_tiles(op, extent, size, most)
-    even = grows_evenly(extent, unit.latency, unit.interval, form[ACCUMULATORS], unit.rows)
-    return most if even else ONE
-
-
-@inlined_kernel
-def _equal_tiles(op, extent, size, most):
-    room = tiled(extent, size)[TILES] * size - extent
-    return min(room // op.series_step + 1, most)
-
-
-@inlined_kernel
-def _gemm_at(op, unit, form, extent, size, m, k, n):
-    """Return the dimensions of the member grown to ``extent``, its cycles and its pace."""
-    more = growing_at(unit, form, op.series, extent, size, op.k)
-    if op.series == Series.K:
-        k = more
-    else:
-        n = more
-    pace = pace_of(unit, form, m, k, n)
-    return m, k, n, cycles_of_gemm(unit, pace, m, k, n), pace
+@lean_kernel
+def _idle_of_run(op, unit, form, extent, count, m, k, n):
+    """Return the idle bits of gated rows in ``count`` members from ``extent`` on."""
+    idle = ZERO
+    for _ in range(count):
+        m, k, n = grown(unit, form, op.series, extent, m, k, n)
+        pace = pace_of(unit, form, m, k, n)
+        working = _clocked_bits(unit, m, k, n, reductions_of_gemm(pace, m, n))
+        idle += idle_bits_of_rows(unit, op.m, cycles_of_gemm(unit, pace, m, k, n), working)
+        extent += op.series_step
+    return idle
 
 
 @lean_kernel
-def _transfers(op, machine, mapping, cache, extent, alike, compute, slope, passes, tile):
-    """Return what ``alike`` members transfer, from ``extent`` on: bytes and cycles, summed.
-
-    The first takes ``compute`` cycles, each one ``slope`` more than the one before it.
+def _transfers(op, unit, machine, mapping, cache, run, m, k, n):
+    """Return what the members of a run transfer: bytes and cycles, summed.
 
     Returns:
         Weight bytes, input bytes, bytes read in whole bursts, DRAM cycles and cycles.
     """
-    spilled_inputs, _, written, half = cache[5:]
-    plain, part = mapping.stays == Stays.RULE and spilled_inputs == 0, 1.0 / tile
+    even = cache[0] * machine.kv_bits * op.series_step % 8 == 0  # members differ by whole bytes
+    if even and op.sharing == 1 and mapping.stays == Stays.RULE and cache[5] == 0:
+        return _plain_transfers(op, unit, machine, cache, run, m, k, n)
+    return _other_transfers(op, unit, machine, mapping, cache, run, m, k, n)
+
+
+@lean_kernel
+def _plain_transfers(op, unit, machine, cache, run, m, k, n):
+    """Return what members transfer that stream a cache, each longer by the same bytes.
+
+    What is resident of a member is a quotient; from one to the next it and its rest grow evenly.
+    Cycles are whole numbers below 2**53, as floats: rounding up needs no integer.
+    """
+    other, cached, total, share, _, _, _, written, half = cache
+    group, step, per_cycle = op.group, op.series_step, machine.dram_bytes_per_cycle
+    size, extent, tiles = (
+        size_of_growing(unit, op.series),
+        run[R_FIRST][EXTENT],
+        run[R_FIRST][TILES],
+    )
+    inside, whole, rest = extent - (tiles - 1) * size, step // size, step % size
+    times, pieces = weight_passes(unit, m, k, n)
+    more_pieces, more_tiles = added_by_tile(unit, op.series, k, n)
+    room, more_room = half * pieces, half * more_pieces
+    stored = bytes_of(extent * other, machine.kv_bits)
+    longer = bytes_of(step * other, machine.kv_bits)
+    resident, more_resident = (
+        quotient(stored * cached, total, share),
+        quotient(longer * cached, total, share),
+    )
+    over, more_over = stored * cached - resident * total, longer * cached - more_resident * total
+    compute, slope = float(run[R_CYCLES] * group), float(run[R_SLOPE] * group)
+    tile, more_tile = float(first_tiles(unit, m, k, n)), float(more_tiles)
+    longest = stored + run[R_COUNT] * longer
+    latest = np.ceil(np.ceil(longest / tile) / per_cycle)  # at which a first tile is there
+    weights, read, transfer, elapsed = ZERO, ZERO, 0.0, 0.0
+    for _ in range(run[R_COUNT]):
+        come = stored - resident
+        wanted = come
+        if come > room:
+            come *= times
+        moved = bursts(come, machine.burst)
+        cycles = np.ceil((moved + written) * group / per_cycle)
+        weights += come
+        read += moved
+        transfer += cycles
+        if compute + latest > cycles:
+            cycles = max(compute + np.ceil(np.ceil(wanted / tile) / per_cycle), cycles)
+        elapsed += cycles
+        stored += longer
+        over += more_over
+        carry = 1 if over >= total else 0
+        over -= carry * total
+        resident += more_resident + carry
+        inside += rest
+        gained = 1 if inside > size else 0
+        inside -= gained * size
+        gained += whole
+        compute += slope * gained
+        room += more_room * gained
+        tile += more_tile * gained
+    return weights, ZERO, read, int(transfer), int(elapsed)
+
+
+@lean_kernel
+def _other_transfers(op, unit, machine, mapping, cache, run, m, k, n):
+    """Return what members transfer one by one: in tiles, beside spilled activations, shared."""
+    written, step = cache[7], op.series_step
+    times, pieces = weight_passes(unit, m, k, n)
+    tile, (more_pieces, more_tiles) = (
+        first_tiles(unit, m, k, n),
+        added_by_tile(unit, op.series, k, n),
+    )
+    size, extent, tiles = (
+        size_of_growing(unit, op.series),
+        run[R_FIRST][EXTENT],
+        run[R_FIRST][TILES],
+    )
+    inside, compute, slope = extent - (tiles - 1) * size, run[R_CYCLES], run[R_SLOPE]
     weights, inputs, read, transfer, elapsed = ZERO, ZERO, ZERO, ZERO, ZERO
-    for _ in range(alike):
+    for _ in range(run[R_COUNT]):
         stored = _stored(op, machine, cache, extent)
-        come, came = stored * (passes[0] if stored > half * passes[1] else 1), spilled_inputs
-        if not plain:
-            n = extent if op.series == Series.N else op.n
-            come, came = _read_otherwise(op, machine, mapping, stored, came, passes, n)
+        columns = extent if op.series == Series.N else op.n
+        come, came = _read(op, machine, mapping, stored, cache[5], (times, pieces), columns)
         moved = bursts(come + came, machine.burst)
         cycles = cycles_of((moved + written) * op.group, machine)
-        wait = cycles_of(quotient(stored + tile - 1, tile, part), machine)
         weights += come
         inputs += came
         read += moved
         transfer += cycles
-        elapsed += max(compute * op.group + wait, cycles)
-        compute += slope
-        extent += op.series_step
+        elapsed += max(compute * op.group + cycles_of(share_of(stored, tile), machine), cycles)
+        extent += step
+        inside += step
+        while inside > size:
+            inside -= size
+            compute += slope
+            pieces += more_pieces
+            tile += more_tiles
     return weights, inputs, read, transfer, elapsed
 
 
 @lean_kernel
-def _dimension_sums(dimension, size, step, alike):
-    """Return the sums of a dimension over members that grow by ``step``, and of skew / extent.
-
-    ``alike`` members have equally many tiles of ``size``, or tiles of one.
-    """
-    many, extent, tiles, skew = dimension
-    if alike == 1:
-        return dimension, skew / extent
-    extents = alike * extent + step * (alike * (alike - 1) // 2)
-    if size == 1:
-        return (alike, extents, extents, ZERO), 0.0
-    skews, shares, inside = ZERO, 0.0, extent - (tiles - 1) * size
-    before = skew - inside * (inside - 1) // 2
-    for _ in range(alike):
-        skew = before + inside * (inside - 1) // 2
-        skews += skew
-        shares += skew / extent
-        inside += step
-        extent += step
-    return (many * alike, extents, tiles * alike, skews), shares
-
-
-@lean_kernel
-def growing_gemms(op, unit, machine, mapping, kept, totals, gemm):
+def growing_gemms(op, unit, machine, mapping, gemm):
     """Fill ``gemm`` with one instance of each member of a growing context.
 
     The cache takes no part in what comes early, so members neither use nor leave a lead.
@@ -209,41 +245,30 @@ def growing_gemms(op, unit, machine, mapping, kept, totals, gemm):
         The flow, idle bits of gated rows, and the mean moves of both operands.
     """
     form = form_of(unit, machine.output_stream, mapping.chunk)
-    cache, size, step = (
-        _cache_of(op, machine, kept, totals),
-        size_of_growing(unit, op.series),
-        op.series_step,
-    )
+    cache, size = _cache_of(op, machine), size_of_growing(unit, op.series)
     m, k, n = laid_out(unit, form, op.m, op.k, op.n)
     extent, step = op.k if op.series == Series.K else op.n, op.series_step
     weights, inputs, read, busy, transfer, elapsed = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
-    activation_moves, weight_moves, idle, member = 0.0, 0.0, ZERO, ZERO
+    activation_moves, weight_moves, idle, left = 0.0, 0.0, ZERO, op.series_count
     clear(gemm)
-    while member < op.series_count:
-        end = member + lot_of(unit, op.series, extent, step, op.series_count - member)
-        m, k, n = grown(unit, form, op.series, extent, m, k, n)
+    while left > 0:
+        after = left - lot_of(unit, op.series, extent, step, left)
         sums, skew, total, reductions = (ZERO, ZERO, ZERO, ZERO), 0.0, ZERO, ZERO
-        while member < end:
-            alike, slope = _alike(op, unit, form, extent, size, end - member), ZERO
-            m, k, n, compute, pace = _gemm_at(op, unit, form, extent, size, m, k, n)
-            if size == 1 and alike > 1:
-                slope = _gemm_at(op, unit, form, extent + step, size, m, k, n)[3] - compute
+        while left > after:
+            m, k, n = grown(unit, form, op.series, extent, m, k, n)
+            run = sum_of_run(unit, form, op.series, extent, step, left - after, m, k, n)
+            count = run[R_COUNT]
             if gates_rows(unit):
-                working = _clocked_bits(unit, m, k, n, reductions_of_gemm(pace, m, n))
-                idle += idle_bits_of_rows(unit, op.m, compute, working)
-            passes, tile = weight_passes(unit, m, k, n), first_tiles(unit, m, k, n)
-            moved = _transfers(
-                op, machine, mapping, cache, extent, alike, compute, slope, passes, tile
-            )
+                idle += _idle_of_run(op, unit, form, extent, count, m, k, n)
+            if size > 1 and unit.organisation != Organisation.DOT:  # whose operands pass no skew
+                skew += skew_shares(run[R_FIRST], size, step, count)
+            moved = _transfers(op, unit, machine, mapping, cache, run, m, k, n)
             weights, inputs, read = weights + moved[0], inputs + moved[1], read + moved[2]
             transfer, elapsed = transfer + moved[3], elapsed + moved[4]
-            grows = k if op.series == Series.K else n
-            some, shares = _dimension_sums(grows, size, step, alike)
-            reductions += _reductions(op, pace, m, n, some)
-            sums, skew = grown_sums(op.series, sums, some, some), skew + shares
-            total += compute * alike + slope * (alike * (alike - 1) // 2)
-            extent += step * alike
-            member += alike
+            sums, total = joined_sums(sums, run[R_SUMS]), total + run[R_TOTAL]
+            reductions += run[R_REDUCTIONS]
+            extent += step * count
+            left -= count
         add_lot(unit, op.series, m, k, n, sums, total, reductions, gemm)
         a, w = _mean_moves(op, unit, m, k, n, sums, skew)
         activation_moves, weight_moves = activation_moves + a, weight_moves + w

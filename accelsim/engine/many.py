@@ -6,16 +6,34 @@ Kernels, bill and sums are those of a single run, so a design gives the same byt
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from accelsim.engine.bill import BOUNDS as ENDS
-from accelsim.engine.bill import Energy, build_bill, price_counts
-from accelsim.engine.columns import BUSY_COMPUTE, DRAM_BYTES, IDEAL, SRAM_BITS
-from accelsim.engine.evaluate import evaluate_all, whole_workload
-from accelsim.engine.mapping import FIXED
+from accelsim.engine.bill import (
+    Bill,
+    Energy,
+    bill_columns,
+    build_bill,
+    energies,
+    energy_sums,
+    price_counts,
+)
+from accelsim.engine.columns import (
+    BUSY_COMPUTE,
+    CYCLE_COLUMNS,
+    DRAM_BYTES,
+    GEMM_COLUMNS,
+    IDEAL,
+    SRAM_BITS,
+)
+from accelsim.engine.evaluate import Workload, evaluate_blocks, read_only, whole_workload
+from accelsim.engine.mapping import FIXED, fixed_mapping
+from accelsim.engine.pricing import BLOCK
 from accelsim.engine.search import counter_rates, search
+from accelsim.hardware.actions import COUNTERS
 from accelsim.hardware.design import Family
 from accelsim.hardware.floorplan import Floorplan
 from accelsim.hardware.technology import Technology
@@ -72,10 +90,11 @@ def evaluate_family(
     workload = whole_workload(trace, family, trace.operators["phase"], len(Phase))
     bill = build_bill(family, technology)
     if mapping == FIXED:
-        cycles, counts = evaluate_all(workload)
+        cycles, energy = _evaluate_and_price(workload, bill)
     else:
         found = search(workload, counter_rates(bill), mapping)
-        cycles, counts = found.cycles, found.counts
+        cycles = found.cycles
+        energy = tuple(price_counts(bill, found.counts[:, phase]) for phase in Phase)
     phases = []
     for phase in Phase:
         cycle = cycles[:, phase]
@@ -85,10 +104,21 @@ def evaluate_family(
                 cycle[:, BUSY_COMPUTE : BUSY_COMPUTE + len(BOUNDS)],
                 cycle[:, DRAM_BYTES],
                 cycle[:, SRAM_BITS] // 8,
-                price_counts(bill, counts[:, phase]),
+                energy[phase],
             )
         )
     return Totals(tuple(phases), _areas(bill.plan))
+
+
+def _evaluate_and_price(workload: Workload, bill: Bill) -> tuple[Integers, tuple[Energy, ...]]:
+    """Return cycles, int64 [G, rows, CYCLE_COLUMNS], and the energy of every row of results."""
+    cycles = np.zeros((bill.plan.size, workload.results, CYCLE_COLUMNS), dtype=np.int64)
+    counts = np.zeros((BLOCK, workload.results, COUNTERS), dtype=np.int64)
+    gemm, sums = np.empty(GEMM_COLUMNS, dtype=np.int64), energy_sums(bill, workload.results)
+    tables: tuple[Any, ...] = (*workload.tables(variants=False), read_only(fixed_mapping()))
+    tables += (cycles, counts, gemm, bill_columns(bill), bill.fixed, bill.varying, *sums)
+    evaluate_blocks(*tables)  # type: ignore[no-untyped-call]
+    return cycles, energies(bill, sums)
 
 
 def _areas(plan: Floorplan) -> Floats:

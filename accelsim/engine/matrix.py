@@ -87,7 +87,7 @@ def _pairs(op, m, k, n):
     return m * k * n
 
 
-@lean_kernel
+@inlined_kernel
 def _pairs_in_series(op):
     """Return the pairs of the first member's instance, and by how many each next one has more."""
     first = _pairs(op, op.m, op.k, op.n)
@@ -97,17 +97,16 @@ def _pairs_in_series(op):
 
 
 @lean_kernel
-def matrix_on_array(op, unit, machine, mapping, role, kept, totals, lead, cycles, counts, gemm):
+def matrix_on_array(op, unit, machine, mapping, role, lead, cycles, counts, gemm):
     """Evaluate a matrix product on an array; return its cycles and the lead it leaves."""
     if op.causal == 1:
-        flow, idle, moves, left = _causal(op, unit, machine, mapping, kept, totals, lead, gemm)
+        flow, idle, moves, left = _causal(op, unit, machine, mapping, lead, gemm)
     elif op.series_count > 1:
-        flow, idle, moves = growing_gemms(op, unit, machine, mapping, kept, totals, gemm)
+        flow, idle, moves = growing_gemms(op, unit, machine, mapping, gemm)
         left = ZERO
     else:
-        flow, idle, moves, left = _single(op, unit, machine, mapping, kept, totals, lead, gemm)
-    scale, groups = op.repeat, op.repeat // op.group
-    elapsed = flow[F_ELAPSED] * groups
+        flow, idle, moves, left = _single(op, unit, machine, mapping, lead, gemm)
+    scale, elapsed = op.repeat, flow[F_ELAPSED] * op.groups
     first, step = _pairs_in_series(op)
     ideal = sum_of_ceils(first, step, op.series_count, unit.rows * unit.cols * unit.lanes)
     cycles[IDEAL] += ideal * scale
@@ -115,7 +114,7 @@ def matrix_on_array(op, unit, machine, mapping, role, kept, totals, lead, cycles
     cycles[TEMPORAL] += (gemm[G_TOTAL] - gemm[G_STEADY]) * scale
     cycles[MEMORY] += elapsed - gemm[G_TOTAL] * scale
     cycles[BUSY_COMPUTE] += gemm[G_TOTAL] * scale
-    cycles[BUSY_MEMORY] += flow[F_TRANSFER] * groups
+    cycles[BUSY_MEMORY] += flow[F_TRANSFER] * op.groups
     cycles[FOLDS] += gemm[G_FOLDS] * scale
     count_unit(op, unit, role, gemm, scale, counts)
     count_clocks(unit, gemm, elapsed, idle, scale, role, counts)
@@ -127,8 +126,8 @@ def matrix_on_array(op, unit, machine, mapping, role, kept, totals, lead, cycles
     return elapsed, left
 
 
-@lean_kernel
-def _causal(op, unit, machine, mapping, kept, totals, lead, gemm):
+@inlined_kernel
+def _causal(op, unit, machine, mapping, lead, gemm):
     """Fill ``gemm`` with one instance of causal attention; return as ``_single`` does.
 
     Masked probabilities are no operands: only as many count in the mean moves as were streamed.
@@ -136,14 +135,14 @@ def _causal(op, unit, machine, mapping, kept, totals, lead, gemm):
     form = form_of(unit, machine.output_stream, mapping.chunk)
     m, k, n = laid_out(unit, form, op.m, op.k, op.n)
     causal_gemm(unit, form, op.kind, mapping.blocks, m, k, n, gemm)
-    flow, left = _moved(op, unit, machine, mapping, kept, totals, gemm[G_TOTAL], lead, m, k, n)
+    flow, left = _moved(op, unit, machine, mapping, gemm[G_TOTAL], lead, m, k, n)
     streamed = op.m * op.k if op.kind == Kind.ATTENTION_QK else gemm[G_EXECUTED] // op.n
     moves = gemm[G_ACTIVATION_MOVES] / streamed, gemm[G_WEIGHT_MOVES] / (op.k * op.n)
     return flow, _idle_in_rows(op, unit, gemm), moves, left
 
 
-@lean_kernel
-def _single(op, unit, machine, mapping, kept, totals, lead, gemm):
+@inlined_kernel
+def _single(op, unit, machine, mapping, lead, gemm):
     """Fill ``gemm`` with one instance, its k cut or not; also return the lead left."""
     form = form_of(unit, machine.output_stream, mapping.chunk)
     m, k, n = laid_out(unit, form, op.m, op.k, op.n)
@@ -154,12 +153,12 @@ def _single(op, unit, machine, mapping, kept, totals, lead, gemm):
         pace = pace_of(unit, form, m, k, n)
         compute = cycles_of_gemm(unit, pace, m, k, n)
         add_gemms(unit, m, k, n, compute, reductions_of_gemm(pace, m, n), gemm)
-    flow, left = _moved(op, unit, machine, mapping, kept, totals, gemm[G_TOTAL], lead, m, k, n)
+    flow, left = _moved(op, unit, machine, mapping, gemm[G_TOTAL], lead, m, k, n)
     moves = gemm[G_ACTIVATION_MOVES] / (op.m * op.k), gemm[G_WEIGHT_MOVES] / (op.k * op.n)
     return flow, _idle_in_rows(op, unit, gemm), moves, left
 
 
-@lean_kernel
+@inlined_kernel
 def _idle_in_rows(op, unit, gemm):
     """Return the idle bits of gated rows in one instance of which ``gemm`` counts everything."""
     if not gates_rows(unit):
@@ -171,9 +170,9 @@ def _idle_in_rows(op, unit, gemm):
 
 
 @inlined_kernel
-def _moved(op, unit, machine, mapping, kept, totals, compute, lead, m, k, n):
+def _moved(op, unit, machine, mapping, compute, lead, m, k, n):
     """Return what an instance of ``compute`` cycles transfers, and the lead it leaves."""
-    stored = stored_of_instance(op, machine, kept, totals, k[EXTENT], n[EXTENT])
+    stored = stored_of_instance(op, machine, k[EXTENT], n[EXTENT])
     inputs, outputs = spilled_activations(op, machine, op.group, m[EXTENT], k[EXTENT], n[EXTENT])
     if mapping.stays == Stays.RULE:
         times, pieces = weight_passes(unit, m, k, n)
@@ -186,7 +185,7 @@ def _moved(op, unit, machine, mapping, kept, totals, compute, lead, m, k, n):
 
 
 @lean_kernel
-def matrix_on_vector(op, unit, machine, role, kept, totals, lead, cycles, counts):
+def matrix_on_vector(op, unit, machine, role, lead, cycles, counts):
     """Evaluate a matrix product on the vector unit; return its cycles and the lead it leaves.
 
     A multiply-add is two lane primitives and reads its second operand from SRAM.
@@ -198,7 +197,7 @@ def matrix_on_vector(op, unit, machine, role, kept, totals, lead, cycles, counts
         pairs = _pairs(op, op.m, k, n)
         busy = ceil_div(pairs * VECTOR_ACCUMULATE_SLOTS, machine.vector_lanes)
         busy += machine.vector_latency
-        weights = stored_of_instance(op, machine, kept, totals, k, n)
+        weights = stored_of_instance(op, machine, k, n)
         inputs, outputs = spilled_activations(op, machine, op.group, op.m, k, n)
         first, early = ceil_div(weights, n), prefetchable(op, machine, weights)
         moved, left = carried(op, machine, busy, weights, inputs, outputs, first, early, lead)
@@ -206,11 +205,11 @@ def matrix_on_vector(op, unit, machine, role, kept, totals, lead, cycles, counts
         needed += pairs
         inputs_read += op.m * k
         results += op.m * n
-    scale, elapsed = op.repeat, flow[F_ELAPSED] * (op.repeat // op.group)
+    scale, elapsed = op.repeat, flow[F_ELAPSED] * op.groups
     cycles[MEMORY] += elapsed - flow[F_COMPUTE] * scale
     cycles[EXPOSED_VECTOR] += flow[F_COMPUTE] * scale
     cycles[BUSY_VECTOR] += flow[F_COMPUTE] * scale
-    cycles[BUSY_MEMORY] += flow[F_TRANSFER] * (op.repeat // op.group)
+    cycles[BUSY_MEMORY] += flow[F_TRANSFER] * op.groups
     counts[role * UNIT_ACTIONS + UnitAction.VECTOR_MAC] += needed * scale
     read, written = activation_bits(op, machine), machine.activation_bits
     counts[SHARED + SharedAction.ACTIVATION_READ] += inputs_read * read * scale

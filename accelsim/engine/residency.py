@@ -6,10 +6,19 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.formats import row_numerator
-from accelsim.hardware.design import Decoder, Designs, Family, Resident
+from accelsim.hardware.design import MACHINE_DTYPE, Decoder, Designs, Family, Resident
 from accelsim.trace import Phase, Stationary, Trace
 
 Integers = npt.NDArray[np.int64]
+
+_PACKING = ("numerator", "denominator", "block", "rest_bits", "tensor_bits")
+
+# A machine with a workload in its memories, as kernels read it: bytes of each class, and of them
+# those that stay in SRAM.
+LOADED_DTYPE = np.dtype(
+    [(name, MACHINE_DTYPE[name]) for name in MACHINE_DTYPE.names or ()]
+    + [(name, np.int64, (len(Resident),)) for name in ("kept", "totals")]
+)
 
 
 def class_bytes(trace: Trace, designs: Designs | Family) -> Integers:
@@ -30,20 +39,17 @@ def passes_of(trace: Trace) -> Integers:
 
 def weight_bytes(trace: Trace, designs: Designs | Family) -> Integers:
     """Return the bytes of all packed weights of a network, int64 [D]."""
-    machines = designs.machines
-    result = np.zeros(len(designs.machines), dtype=np.int64)
-    denominator = machines["packing_denominator"]
+    packing = [designs.machines[f"packing_{name}"] for name in _PACKING]
+    size = len(designs.machines)
+    if all((column == column[:1]).all() for column in packing):  # as in every family
+        packing = [column[:1] for column in packing]
+    numerator, denominator, block, rest_bits, tensor_bits = packing
+    result = np.zeros(len(numerator), dtype=np.int64)
     for row in packed_rows(trace):
-        numerator = row_numerator(
-            machines["packing_numerator"],
-            denominator,
-            machines["packing_block"],
-            machines["packing_rest_bits"],
-            row["k"],
-        )
-        bits = -(-row["n"] * numerator // denominator) + machines["packing_tensor_bits"]
+        bits_of_row = row_numerator(numerator, denominator, block, rest_bits, row["k"])
+        bits = -(-row["n"] * bits_of_row // denominator) + tensor_bits
         result += row["distinct"] * _bytes(bits)
-    return result
+    return np.broadcast_to(result, size)
 
 
 def packed_rows(trace: Trace) -> npt.NDArray[np.void]:
@@ -80,6 +86,8 @@ def kept_bytes(totals: Integers, designs: Designs | Family) -> Integers:
         named = machines[f"resident_{position}"]
         for resident in Resident:
             chosen = named == resident
+            if not chosen.any():
+                continue
             room = activation_room if resident == Resident.CACHE else weight_room
             stays = np.where(chosen, np.minimum(taken[:, resident], room), 0)
             kept[:, resident] += stays
@@ -87,6 +95,14 @@ def kept_bytes(totals: Integers, designs: Designs | Family) -> Integers:
     shrunk = kept[:, Resident.WEIGHTS] * numerator // unpacked
     kept[:, Resident.WEIGHTS] = np.where(on_arrival, shrunk, kept[:, Resident.WEIGHTS])
     return np.minimum(kept, totals)
+
+
+def loaded_machines(
+    machines: npt.NDArray[np.void], kept: Integers, totals: Integers
+) -> npt.NDArray[np.void]:
+    """Return ``MACHINE_DTYPE`` [D] with int64 [D, classes] each, as ``LOADED_DTYPE`` [D]."""
+    columns = np.ascontiguousarray(machines).view(np.int64).reshape(len(machines), -1)
+    return np.concatenate([columns, kept, totals], axis=1).view(LOADED_DTYPE)[:, 0]
 
 
 def _bytes(bits: Integers) -> Integers:

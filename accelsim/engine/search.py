@@ -10,7 +10,13 @@ import numpy.typing as npt
 from accelsim.engine.bill import Bill
 from accelsim.engine.candidates import LOOKED, energy_of, search_operator
 from accelsim.engine.columns import CYCLE_COLUMNS, GEMM_COLUMNS
-from accelsim.engine.evaluate import Workload, evaluate_operator, of_design, with_memory_columns
+from accelsim.engine.evaluate import (
+    Workload,
+    add_memories,
+    add_standing,
+    evaluate_operator,
+    of_design,
+)
 from accelsim.engine.mapping import MAPPING_DTYPE, OBJECTIVES, Mappings, fixed_mapping
 from accelsim.hardware.actions import COUNTERS, SHARED, SharedAction
 from accelsim.kernels import kernel, lean_kernel
@@ -68,8 +74,6 @@ def search(workload: Workload, rates: Floats, objective: str) -> Searched:
     trial = np.zeros(1, dtype=MAPPING_DTYPE)
     found = (mappings, looked, *tables, *fixed, trial, *work)
     _search_all(*(*workload.tables(), *given, *found))
-    for cycles, counts in (tables, fixed):
-        with_memory_columns(cycles, counts)
     return Searched(mappings, looked, tables[0], tables[1], fixed[0], fixed[1])
 
 
@@ -78,9 +82,7 @@ def _search_all(
     operators,
     units,
     machines,
-    kept,
-    totals,
-    recipes,
+    standing,
     rates,
     objective,
     fixed,
@@ -98,7 +100,7 @@ def _search_all(
     state = np.zeros(2)
     work = trial[0], work_cycles, work_counts, gemm, state
     for d in range(len(machines)):
-        parts = operators, units[d], machines[d], kept[d], totals[d], recipes
+        parts = operators, units[d], machines[d], standing
         of_design(*parts, fixed, fixed_cycles[d], fixed_counts[d], gemm)
         goal = objective, rates[d], fixed_counts[d]
         _search_design(parts, goal, mappings[d], looked[d], cycles[d], counts[d], work)
@@ -130,7 +132,7 @@ def _objective(objective, counts, rates):
 @lean_kernel
 def _search_design(parts, goal, mappings, looked, cycles, counts, work):
     """Choose mappings one after the other, each with the lead that the one before leaves."""
-    operators, units, machine, kept, totals, recipes = parts
+    operators, units, machine, standing = parts
     objective, rates, fixed_counts = goal
     trial, work_cycles, work_counts, gemm, state = work
     per_cycle, per_pj = 1.0, 0.0
@@ -140,18 +142,20 @@ def _search_design(parts, goal, mappings, looked, cycles, counts, work):
         # To first order a product falls by the sum of both relative gains.
         delay, energy = _totals(fixed_counts, rates)
         per_cycle, per_pj = 1.0 / delay, 1.0 / energy
+    add_standing(standing, machine, counts)
     lead = np.int64(0)
     for o in range(len(operators)):
         op, best = operators[o], mappings[o]
         if op.no_lead == 1:
             lead = np.int64(0)
         job = (
-            *(op, units, machine, kept, totals, recipes, lead, per_cycle, per_pj, rates),
+            *(op, units, machine, lead, per_cycle, per_pj, rates),
             *(work_cycles, work_counts, gemm),
         )
         search_operator(job, trial, best, state)
         looked[o] = int(state[LOOKED])
         lead = evaluate_operator(
-            *(op, units, machine, best, kept, totals, lead, recipes),
+            *(op, units, machine, best, lead),
             *(cycles[op.target], counts[op.target], gemm),
         )
+    add_memories(cycles, counts)

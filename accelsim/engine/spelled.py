@@ -53,8 +53,8 @@ def spelled_mapping(
     unit["organisation"] = record["organisation"]
     out = np.zeros(1, dtype=MAPPING_DTYPE)
     out[0] = record
-    parts = (workload.machines[design], workload.kept[design], workload.totals[design])
-    _resolve(workload.rows[o], unit, *parts, out, np.zeros(GEMM_COLUMNS, np.int64))
+    machine = workload.loaded()[design]
+    _resolve(workload.rows[o], unit, machine, out, np.zeros(GEMM_COLUMNS, np.int64))
     found = out[0]
     return MappingRow(
         dataflow=DATAFLOWS[Organisation(int(found["organisation"]))],
@@ -69,7 +69,7 @@ def spelled_mapping(
 
 
 @kernel
-def _resolve(op, unit, machine, kept, totals, out, gemm):
+def _resolve(op, unit, machine, out, gemm):
     """Replace what ``out`` [1] leaves to rules by what they come to, at the last member."""
     mapping = out[0]
     grown = op.series_step * (op.series_count - 1)
@@ -90,7 +90,7 @@ def _resolve(op, unit, machine, kept, totals, out, gemm):
         mapping.blocks = np.int64(Blocks.WHOLE) if whole else np.int64(Blocks.BLOCKS)
     if mapping.stays != Stays.RULE:
         return
-    stored = stored_of_instance(op, machine, kept, totals, length, outputs)
+    stored = stored_of_instance(op, machine, length, outputs)
     inputs, _ = spilled_activations(op, machine, op.group, op.m, length, outputs)
     times, passes = weight_passes(unit, m, k, n)
     weights, read = dram_of_gemm(op, machine, stored, inputs, times, passes)

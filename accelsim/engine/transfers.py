@@ -49,6 +49,8 @@ def sum_of_ceils(first: int, step: int, count: int, divisor: int) -> int:
     Exact in logarithmic time: lattice points below a line, counted as in Euclid's algorithm by
     exchanging the axes (Graham, Knuth, Patashnik, Concrete Mathematics, section 3.5).
     """
+    if count == 1:
+        return (first + divisor - 1) // divisor
     total, offset = 0, first + divisor - 1
     while True:
         total += count * (count - 1) // 2 * (step // divisor) + count * (offset // divisor)
@@ -148,15 +150,15 @@ def sram_bytes(op, machine, stored):
 
 
 @inlined_kernel
-def fetched(op, stored, kept, group, totals):
+def fetched(op, stored, machine, group):
     """Return bytes of ``stored`` that come from DRAM.
 
     In prefill SRAM is cold: only the cache, which prefill itself computes, can be there.
     """
     cold = op.phase == Phase.PREFILL and group != Resident.CACHE
-    if cold or kept[group] == 0:
+    if cold or machine.kept[group] == 0:
         return stored
-    return stored - stored * kept[group] // totals[group]
+    return stored - stored * machine.kept[group] // machine.totals[group]
 
 
 @inlined_kernel
@@ -272,7 +274,7 @@ def prefetchable(op, machine, stored):
 
 
 @inlined_kernel
-def stored_of_instance(op, machine, kept, totals, k, n):
+def stored_of_instance(op, machine, k, n):
     """Return DRAM bytes of one instance's second operand, residents and sharing taken off.
 
     Attention over keys just computed reads them from the activation SRAM where a layer's keys (or
@@ -282,7 +284,7 @@ def stored_of_instance(op, machine, kept, totals, k, n):
     just_computed = op.stationary == Stationary.CACHE and op.phase == Phase.PREFILL
     if just_computed and not spilled(machine, stored * op.layer_operands):
         return 0
-    read = fetched(op, stored, kept, _resident_class(op.stationary), totals)
+    read = fetched(op, stored, machine, _resident_class(op.stationary))
     return read if op.sharing == 1 else ceil_div(read, op.sharing)
 
 

@@ -25,7 +25,7 @@ from accelsim.hardware.actions import (
     counter,
     event_action,
 )
-from accelsim.hardware.characterised import Characterised, find_characterised
+from accelsim.hardware.characterised import Characterised
 from accelsim.hardware.design import ARRAY, MAC, UNIT_CODES, VECTOR, Family, unit_pe
 from accelsim.hardware.floorplan import LOGIC, Floorplan
 from accelsim.hardware.memory import dram_prices
@@ -96,7 +96,7 @@ def _unit_lines(family: Family, plan: Floorplan, technology: Technology) -> Iter
             columns, wiring = family.units[:, unit], (config.array, config.mac)[unit]
             assert wiring is not None
             bits = columns["accumulator_bits"]
-            measured = find_characterised(technology, pe, wiring, columns)
+            measured = plan.measured[unit]
             tree = _tree_price(unit, columns, measured, plan, technology)
             if measured is None:
                 yield from _part_lines(role, unit, pe, wiring, bits, technology)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -67,19 +67,29 @@ class Sram:
 
 @dataclass(frozen=True)
 class Floorplan:
-    """Every part of a family of ``size`` designs; ``density`` turns cell area into placed area."""
+    """Every part of a family of ``size`` designs; ``density`` turns cell area into placed area.
+
+    ``measured`` has the PE of each unit where it was measured, by unit code.
+    """
 
     size: int
     parts: tuple[Part, ...]
     srams: dict[str, Sram]
     density: Price
+    measured: tuple[Characterised | None, ...]
+    _areas: dict[tuple[int, str], Floats] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def part_um2(self, part: Part, bound: str = "value") -> Floats:
         """Return the placed area of a part, [G]; a low density makes a large part."""
-        opposite = {"value": "value", "low": "high", "high": "low"}[bound]
-        density = getattr(self.density, opposite) if part.kind == LOGIC else 1.0
-        area = np.asarray(part.count * getattr(part.price, bound) / density, dtype=np.float64)
-        return np.broadcast_to(area, self.size)
+        key = id(part), bound
+        if key not in self._areas:
+            opposite = {"value": "value", "low": "high", "high": "low"}[bound]
+            density = getattr(self.density, opposite) if part.kind == LOGIC else 1.0
+            area = np.asarray(part.count * getattr(part.price, bound) / density, dtype=np.float64)
+            self._areas[key] = np.broadcast_to(area, self.size)
+        return self._areas[key]
 
     def placed_um2(self, components: tuple[str, ...] = (), kind: str | None = None) -> Floats:
         """Return the placed area of some components, of a kind, or of everything, [G]."""
@@ -94,9 +104,10 @@ def build_floorplan(family: Family, technology: Technology) -> Floorplan:
     """Return all parts of a family; raise UserError where the technology lacks a price."""
     config, machines = family.config, family.machines
     srams = {name: _sram(family, technology, name) for name in BUFFERS}
+    measured = tuple(_measured(family, unit, technology) for unit in (ARRAY, MAC))
     parts = (
-        *_unit_parts(family, ARRAY, config.array, technology),
-        *(_unit_parts(family, MAC, config.mac, technology) if config.mac else ()),
+        *_unit_parts(family, ARRAY, config.array, measured[ARRAY], technology),
+        *(_unit_parts(family, MAC, config.mac, measured[MAC], technology) if config.mac else ()),
         *_edge_parts(family, technology),
         Part(
             "vector", "lanes", LOGIC, machines["vector_lanes"], technology.price("vector.lane.area")
@@ -112,7 +123,16 @@ def build_floorplan(family: Family, technology: Technology) -> Floorplan:
         ),
         *(Part("sram", f"{name} buffer", MACRO, 1, sram.area) for name, sram in srams.items()),
     )
-    return Floorplan(len(machines), parts, srams, technology.price("placement.density"))
+    density = technology.price("placement.density")
+    return Floorplan(len(machines), parts, srams, density, measured)
+
+
+def _measured(family: Family, code: int, technology: Technology) -> Characterised | None:
+    """Return the measured PE of a unit, None where there is none."""
+    pe, wiring = unit_pe(family.config, code), (family.config.array, family.config.mac)[code]
+    if pe is None or wiring is None:
+        return None
+    return find_characterised(technology, pe, wiring, family.units[:, code])
 
 
 def _sram(family: Family, technology: Technology, name: str) -> Sram:
@@ -208,13 +228,16 @@ def _ports(family: Family, code: int) -> tuple[Any, Any]:
 
 
 def _unit_parts(
-    family: Family, code: int, config: ArrayConfig, technology: Technology
+    family: Family,
+    code: int,
+    config: ArrayConfig,
+    measured: Characterised | None,
+    technology: Technology,
 ) -> Iterator[Part]:
     """Parts of one matrix unit: PEs, trees, accumulators and registers."""
     pe, unit = unit_pe(family.config, code), family.units[:, code]
     assert pe is not None
     bits = unit["accumulator_bits"]
-    measured = find_characterised(technology, pe, config, unit)
     if measured is None:
         rows = _composed_parts(pe, config, unit, technology)
     else:

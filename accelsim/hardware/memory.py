@@ -8,7 +8,7 @@ points of the table every quantity is a straight line over logarithms of size an
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,13 @@ class SramTable:
     area_um2: Floats
     leakage_mw: Floats
     access_ns: Floats
+    _logs: dict[str, Floats] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def logarithms(self, quantity: str) -> Floats:
+        """Return the logarithms of one of the tables of quantities, [S * W]."""
+        if quantity not in self._logs:
+            self._logs[quantity] = np.log(getattr(self, quantity)).ravel()
+        return self._logs[quantity]
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,7 @@ def sram_bank(
     """
     place = _place(technology, capacity_bytes, width_bits, banks)
     looked_up = {
-        quantity: _interpolate(getattr(place.table, quantity), place)
+        quantity: _interpolate(quantity, place)
         for quantity in ("read_pj", "write_pj", "area_um2", "leakage_mw", "access_ns")
     }
     bits = place.width / place.slices  # of what a slice reads, the bits somebody asked for
@@ -115,7 +122,7 @@ def sram_bank(
 def bank_access(technology: Technology, capacity_bytes: Any, width_bits: Any, banks: Any) -> Price:
     """Return the access time of one bank in ns; arguments and errors as in ``sram_bank``."""
     place = _place(technology, capacity_bytes, width_bits, banks)
-    numbers = _interpolate(place.table.access_ns, place)
+    numbers = _interpolate("access_ns", place)
     return _scaled(technology, "sram.access", numbers, "ns", "access", place.outside)
 
 
@@ -127,10 +134,10 @@ class _Place:
     width: Floats  # of a bank's port
     count: Floats  # banks
     slices: Floats  # side by side in a bank
-    row: Integers
+    cell: Integers  # of the flat table, the corner of the smaller size and width
     along_sizes: Floats
-    column: Integers
     along_widths: Floats
+    corner: Integers  # of the flat table, the point that the place is; -1 between points
     outside: bool
 
 
@@ -139,8 +146,16 @@ def _place(technology: Technology, capacity_bytes: Any, width_bits: Any, banks: 
     size, width, count, slices = _slices(table, capacity_bytes, width_bits, banks)
     outside = _outside(table, size)
     port = np.clip(width / slices, table.widths_bits[0], None)
-    cells = (*_cell(table.sizes_bytes, size), *_cell(table.widths_bits, port))
-    return _Place(table, width, count, slices, *cells, outside)
+    (row, along_sizes), (column, along_widths) = (
+        _cell(table.sizes_bytes, size),
+        _cell(table.widths_bits, port),
+    )
+    stride = len(table.widths_bits)
+    cell = row * stride + column
+    ends = (along_sizes == 0, along_sizes == 1, along_widths == 0, along_widths == 1)
+    corner = np.where(ends[1], cell + stride, cell) + ends[3]
+    corner = np.where((ends[0] | ends[1]) & (ends[2] | ends[3]), corner, -1)
+    return _Place(table, width, count, slices, cell, along_sizes, along_widths, corner, outside)
 
 
 def _slices(
@@ -193,7 +208,8 @@ def banks_for_bandwidth(
 
 def dram_prices(technology: Technology, kind: str, *, file: object = None) -> DramPrices:
     """Return the prices of external memory ``kind``; raise UserError for an unknown kind."""
-    if kind not in dram_kinds(technology):
+    stem = f"dram.{kind}"
+    if technology.find(f"{stem}.energy") is None:
         raise UserError(
             "unknown external memory",
             file=file,
@@ -201,7 +217,6 @@ def dram_prices(technology: Technology, kind: str, *, file: object = None) -> Dr
             value=kind,
             allowed=did_you_mean(kind, dram_kinds(technology)),
         )
-    stem = f"dram.{kind}"
     return DramPrices(
         technology.price(f"{stem}.energy"),
         technology.price(f"{stem}.background"),
@@ -279,18 +294,22 @@ def _far(table: SramTable, size: Floats) -> npt.NDArray[np.bool_]:
     return far
 
 
-def _interpolate(grid: Floats, place: _Place) -> Floats:
-    """Return ``grid`` at a place: linear over logarithms, exact at the points. [D]."""
-    row, column = place.row, place.column
-    near = _between(grid[row, column], grid[row + 1, column], place.along_sizes)
-    if not place.along_widths.any():  # a width of the table, as of almost every family
-        return near
-    far = _between(grid[row, column + 1], grid[row + 1, column + 1], place.along_sizes)
-    return _between(near, far, place.along_widths)
+def _interpolate(quantity: str, place: _Place) -> Floats:
+    """Return a quantity at a place: linear over logarithms, exact at the points. [D]."""
+    logs, cell, stride = place.table.logarithms(quantity), place.cell, len(place.table.widths_bits)
+    at = _between(logs[cell], logs[cell + stride], place.along_sizes)
+    if place.along_widths.any():  # no width of the table, as that of almost every family is
+        far = _between(logs[cell + 1], logs[cell + stride + 1], place.along_sizes)
+        at = _between(at, far, place.along_widths)
+    points: Floats = getattr(place.table, quantity).ravel()[place.corner]
+    return np.where(place.corner < 0, np.exp(at), points)
 
 
 def _cell(axis: Floats, position: Floats) -> tuple[Integers, Floats]:
     """Return the interval of ``axis`` that ``position`` is read from, and where it lies in it."""
+    if position.size > 1 and (position == position[0]).all():
+        index, share = _cell(axis, position[:1])
+        return np.broadcast_to(index, position.shape), np.broadcast_to(share, position.shape)
     index = np.clip(np.searchsorted(axis, position, side="right") - 1, 0, len(axis) - 2)
     share = np.log(position / axis[index]) / np.log(axis[1:] / axis[:-1])[index]
     share = np.where(position == axis[index + 1], 1.0, share)
@@ -298,8 +317,7 @@ def _cell(axis: Floats, position: Floats) -> tuple[Integers, Floats]:
 
 
 def _between(start: Floats, end: Floats, share: Floats) -> Floats:
-    inner: Floats = start * (end / start) ** share
-    return np.where(share == 0, start, np.where(share == 1, end, inner))
+    return start + (end - start) * share
 
 
 def _scaled(

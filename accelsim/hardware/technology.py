@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from accelsim import locate
 from accelsim.config import read_yaml
@@ -87,6 +88,9 @@ class Technology:
     _resolved: dict[tuple[str, bytes], Price] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+    _widths: dict[bytes, tuple[npt.NDArray[Any], npt.NDArray[Any]]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all prices, sorted."""
@@ -97,10 +101,11 @@ class Technology:
 
         Args:
             name: Dotted name, ``pe.ternary_add.add.energy`` for instance.
-            bits: A width, or integer array [D]; a price that depends on no width is repeated.
+            bits: A width, or integer array [D].
 
         Returns:
-            Value, low and high as float64, scalars or arrays [D] like ``bits``.
+            Value, low and high as float64, arrays [D] like ``bits``; scalars where ``bits`` is one
+            or where many widths have one price.
 
         Raises:
             UserError: nobody wrote that price, or it needs a width and got none.
@@ -114,20 +119,39 @@ class Technology:
             )
         if not isinstance(bits, np.ndarray) or bits.size <= MANY_WIDTHS:
             return self._remembered(name, bits)
-        widths = np.flatnonzero(np.bincount(bits))
-        price, place = self._remembered(name, widths), np.searchsorted(widths, bits)
+        if self.entries[name].span is not None:
+            return self._remembered(name, None)
+        widths, place = self._distinct(bits)
+        if len(widths) == 1:
+            return self._remembered(name, int(widths[0]))
+        price = self._remembered(name, widths)
         value, low, high = (np.asarray(n)[place] for n in (price.value, price.low, price.high))
-        return replace(price, value=_sealed(value), low=_sealed(low), high=_sealed(high))
+        for number in (value, low, high):
+            number.flags.writeable = False
+        return replace(price, value=value, low=low, high=high)
+
+    def _distinct(self, bits: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """Return distinct widths, ascending, and where each of ``bits`` stands among them."""
+        key = bits.tobytes()
+        found = self._widths.get(key)
+        if found is None:
+            present = np.bincount(bits) > 0
+            found = np.flatnonzero(present), (np.cumsum(present) - 1)[bits]
+            self._widths.clear()  # a family asks for many prices, then another comes
+            self._widths[key] = found
+        return found
 
     def _remembered(self, name: str, bits: Bits | None) -> Price:
         """Return a price from those resolved before, or resolve it."""
         shape = () if bits is None else (np.shape(bits), np.asarray(bits, dtype=np.int64).tobytes())
         key = name, repr(shape).encode()
-        if key not in self._resolved:
+        found = self._resolved.get(key)
+        if found is None:
+            found = self._resolve(name, bits, ())
             if len(self._resolved) >= KEPT_PRICES:
                 self._resolved.clear()
-            self._resolved[key] = self._resolve(name, bits, ())
-        return self._resolved[key]
+            self._resolved[key] = found
+        return found
 
     def find(self, name: str, bits: Bits | None = None) -> Price | None:
         """Return price ``name``, None where the technology has none."""
