@@ -34,6 +34,12 @@ from accelsim.hardware.prices import (
     weakest,
     weighted,
 )
+from accelsim.hardware.technology_fields import (
+    KEYS,
+    PRIMITIVES,
+    fields_of,
+    published_energies,
+)
 
 TECHNOLOGY_FOLDER = locate.shipped(locate.TECHNOLOGIES)
 # Prices that need no further synthesis.
@@ -43,21 +49,6 @@ ACCUMULATOR_BITS = np.arange(8, 65)
 SHOWN_BITS, MANY_WIDTHS = 32, 64
 # Resolved prices that a technology keeps: families of a sweep ask for the same again and again.
 KEPT_PRICES = 4096
-PRIMITIVES = tuple(
-    f"{kind}_{operation}"
-    for kind in ("fp32", "fp16", "int8", "int32")
-    for operation in ("add", "mul")
-)
-_KEYS = {
-    "name": str,
-    "description": str,
-    "node_nm": int,
-    "voltage_v": float,
-    "corner": str,
-    "temperature_c": int,
-    "sram_table_node_nm": int,
-    "prices": dict,
-}
 
 
 @dataclass(frozen=True)
@@ -263,7 +254,7 @@ def load_technology(name_or_path: str | os.PathLike[str]) -> Technology:
     """
     path = _locate(name_or_path)
     content = read_yaml(path)
-    fields = _fields(content, path)
+    fields = fields_of(content, path)
     prices = fields.pop("prices")
     entries: dict[str, Entry] = {}
     for shared in _shared(content, path):
@@ -273,7 +264,7 @@ def load_technology(name_or_path: str | os.PathLike[str]) -> Technology:
         **fields,
         file=str(path),
         entries=entries,
-        published=_published(content.get("primitives"), path),
+        published=published_energies(content.get("primitives"), path),
     )
     _check(technology)
     return technology
@@ -294,7 +285,7 @@ def _shared(content: Mapping[str, Any], file: Path) -> list[Path]:
 def _shared_prices(file: Path) -> Mapping[Any, Any]:
     """Return the prices of a file of prices alone, or of a technology that builds on no other."""
     content = read_yaml(file)
-    if set(content) not in ({"prices"}, set(_KEYS)) or not isinstance(content["prices"], dict):
+    if set(content) not in ({"prices"}, set(KEYS)) or not isinstance(content["prices"], dict):
         raise UserError("must hold prices and nothing else", file=file, allowed="allowed: prices")
     return content["prices"]
 
@@ -316,50 +307,6 @@ def _locate(name_or_path: str | os.PathLike[str]) -> Path:
             allowed=did_you_mean(text, technology_names()),
         )
     return TECHNOLOGY_FOLDER / f"{text}.yaml"
-
-
-def _fields(content: Mapping[str, Any], file: Path) -> dict[str, Any]:
-    known = (*_KEYS, "primitives", "shared_prices")
-    for key in content:
-        if key not in known:
-            raise UserError("unknown key", file=file, key=key, allowed=did_you_mean(key, known))
-    fields: dict[str, Any] = {}
-    for key, kind in _KEYS.items():
-        if key not in content:
-            raise UserError("is missing", file=file, key=key)
-        value = float(content[key]) if _is_whole(content[key], kind) else content[key]
-        if type(value) is not kind:
-            raise UserError(f"must be {kind.__name__}", file=file, key=key, value=content[key])
-        fields[key] = value
-    return fields
-
-
-def _is_whole(value: Any, kind: type) -> bool:
-    return kind is float and type(value) is int
-
-
-def _published(content: Any, file: Path) -> dict[str, float] | None:
-    """Return the papers' table, all eight operations or none."""
-    if content is None:
-        return None
-    if not isinstance(content, Mapping) or set(content) != {"source", *PRIMITIVES}:
-        raise UserError(
-            "must hold source and the eight energies in pJ",
-            file=file,
-            key="primitives",
-            allowed="allowed: source, " + ", ".join(PRIMITIVES),
-        )
-    for name in PRIMITIVES:
-        if type(content[name]) not in (int, float) or not content[name] > 0:
-            raise UserError(
-                "must be a positive energy in pJ",
-                file=file,
-                key=f"primitives.{name}",
-                value=content[name],
-            )
-    if not isinstance(content["source"], str) or not content["source"].strip():
-        raise UserError("must be a text", file=file, key="primitives.source")
-    return {name: float(content[name]) for name in PRIMITIVES}
 
 
 def _check(technology: Technology) -> None:
