@@ -125,7 +125,7 @@ class TernaryMatrix:
         def part(rows: slice, begin: int, end: int) -> None:
             packed, sums = self._packed[begin:end], accumulators[rows]
             ternary_kernels.ternary_rows(
-                codes[rows], arranged[rows], packed, begin, quarter, way.tokens, block, sums
+                codes[rows], arranged[rows], packed, begin, quarter, way.tokens, block, way.odd, sums
             )
 
         # A cheap step next to a float multiply-add: an eighth keeps small products on one thread.

@@ -34,7 +34,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from accelsim.functional.kernels import I8, I32, U8, prefetch
-from accelsim.kernels import cpu_has, kernel
+from accelsim.kernels import cpu_has, inner_kernel, kernel
 
 # |sum| <= 128 * k, and less the codes' sum again 128 * k at most: int32 holds it. On the way there
 # additions may wrap, which their like undo.
@@ -66,14 +66,15 @@ class Path(NamedTuple):
     step: int
     tokens: int
     steps: int
+    odd: int
 
 
 # Steps for int32 lanes: each adds 4 products of at most 128 * 2 * 4**3. For int16: each adds 2 of
 # at most 128 * 2 * 4, and 16 * 2048 = 2**15 is reached on the negative side alone.
 PATHS = {
-    "avx512vnni": Path("avx512vnni", np.dtype(np.int32), 64, 4, 1 << 15),
-    "avx2": Path("avx2", np.dtype(np.int8), 32, 2, 16),
-    "portable": Path("", np.dtype(np.int16), 32 if cpu_has("avx2") else 16, 1, 1 << 15),
+    "avx512vnni": Path("avx512vnni", np.dtype(np.int32), 64, 4, 1 << 15, 1),
+    "avx2": Path("avx2", np.dtype(np.int8), 32, 2, 16, 1),
+    "portable": Path("", np.dtype(np.int16), 32 if cpu_has("avx2") else 16, 2, 8, -1),
 }
 
 
@@ -95,8 +96,8 @@ def arrange(codes: I8, path: Path) -> NDArray[Any]:
         spread[:, -1, path.step - (k - whole) :] = codes[:, whole:]
     if path.codes != np.int16:
         return spread.reshape(m, -1).view(path.codes)
-    pairs = spread.reshape(m, steps, path.step // 2, 2).transpose(0, 1, 3, 2)
-    return pairs.astype(np.int16, order="C").reshape(m, -1)
+    halves = spread.reshape(m, steps, path.step // 16, 2, 8).transpose(0, 1, 3, 2, 4)
+    return halves.astype(np.int16, order="C").reshape(m, -1)
 
 
 def tokens_at_once(arranged: NDArray[Any], path: Path) -> int:
@@ -136,11 +137,13 @@ class _Vnni:
     """Sums are int32 [16], 4**i times too large."""
 
     narrow = ir.VectorType(_INT, 16)
+    start = 0
     registers = 1
+    groups = ((0,), (1,), (2,), (3,))
 
     @staticmethod
-    def field(builder: Builder, packed: Vector, i: int) -> list[Vector]:
-        return [builder.and_(packed, _constant(_INT, 0x03030303 << 2 * i, 16))]
+    def weights(builder: Builder, packed: Vector, fields: tuple[int, ...]) -> list[Vector]:
+        return [builder.and_(packed, _constant(_INT, 0x03030303 << 2 * fields[0], 16))]
 
     @classmethod
     def add(cls, builder: Builder, total: Vector, weights: list[Vector], codes: Any) -> Vector:
@@ -148,21 +151,23 @@ class _Vnni:
         return _call(builder, name, cls.narrow, total, weights[0], codes[0])
 
     @staticmethod
-    def widen(builder: Builder, total: Vector, i: int) -> Vector:
-        return builder.ashr(total, _constant(_INT, 2 * i, 16))
+    def widen(builder: Builder, total: Vector, fields: tuple[int, ...]) -> list[Vector]:
+        return [builder.ashr(total, _constant(_INT, 2 * fields[0], 16))]
 
 
 class _Avx2:
     """Sums are int16 [16], 4 times too large for odd fields."""
 
     narrow = ir.VectorType(_WORD, 16)
+    start = 0
     registers = 1
+    groups = ((0,), (1,), (2,), (3,))
 
     @staticmethod
-    def field(builder: Builder, packed: Vector, i: int) -> list[Vector]:
-        if i >= 2:
+    def weights(builder: Builder, packed: Vector, fields: tuple[int, ...]) -> list[Vector]:
+        if fields[0] >= 2:
             packed = builder.lshr(packed, _constant(_INT, 4, 8))
-        return [builder.and_(packed, _constant(_INT, 0x03030303 << 2 * (i % 2), 8))]
+        return [builder.and_(packed, _constant(_INT, 0x03030303 << 2 * (fields[0] % 2), 8))]
 
     @classmethod
     def add(cls, builder: Builder, total: Vector, weights: list[Vector], codes: Any) -> Vector:
@@ -171,18 +176,26 @@ class _Avx2:
         return builder.add(total, pairs)
 
     @staticmethod
-    def widen(builder: Builder, total: Vector, i: int) -> Vector:
+    def widen(builder: Builder, total: Vector, fields: tuple[int, ...]) -> list[Vector]:
         ones = _constant(_WORD, 1, 16)
         wide = _call(builder, "llvm.x86.avx2.pmadd.wd", ir.VectorType(_INT, 8), total, ones)
-        return builder.ashr(wide, _constant(_INT, 2 * (i % 2), 8))
+        return [builder.ashr(wide, _constant(_INT, 2 * (fields[0] % 2), 8))]
 
 
 class _Portable:
-    """Sums are int32 [step / 4], 4**i times too large."""
+    """Sums are int32 [step / 4] of two fields, the second above bit 14.
 
-    words = PATHS["portable"].step // 2
+    A 16-bit word holds two fields of one input, at its bottom and at its top, so that one product
+    serves both. The field at the top has the sign bit, and two taken off for it.
+    """
+
+    step = PATHS["portable"].step
+    words = step // 2
     narrow = ir.VectorType(_INT, words // 2)
+    # The lower sum is at least -2**13.
+    start = 1 << 13
     registers = 2
+    groups = ((0, 3), (2, 1))
     # Which products meet in a lane is free. These are the two that one instruction adds:
     # neighbours for x86 (pmaddwd), else the halves that a multiply-add of long vectors takes.
     _x86 = platform.machine().lower() in {"x86_64", "amd64", "i686"}
@@ -190,11 +203,18 @@ class _Portable:
     met = (_order[: words // 2], _order[words // 2 :])
 
     @classmethod
-    def field(cls, builder: Builder, packed: Vector, i: int) -> list[Vector]:
-        even = _as(builder, packed, _WORD, cls.words)
-        odd = builder.lshr(even, _constant(_WORD, 8, cls.words))
-        mask = _constant(_WORD, 3 << 2 * i, cls.words)
-        return [builder.and_(each, mask) for each in (even, odd)]
+    def weights(cls, builder: Builder, packed: Vector, fields: tuple[int, ...]) -> list[Vector]:
+        signed = builder.xor(packed, _constant(_INT, 0x88888888, cls.step // 4))
+        low = high = _as(builder, signed, _WORD, cls.words)
+        if fields[0] == 2:
+            nibble = _constant(_WORD, 4, cls.words)
+            low, high = builder.lshr(low, nibble), builder.shl(high, nibble)
+        octets = [_as(builder, each, _BYTE, cls.step) for each in (low, high)]
+        mask = _constant(_WORD, 0xC003, cls.words)
+        return [
+            builder.and_(_as(builder, _shuffle(builder, *octets, woven), _WORD, cls.words), mask)
+            for woven in _woven(cls.step)
+        ]
 
     @classmethod
     def add(cls, builder: Builder, total: Vector, weights: list[Vector], codes: Any) -> Vector:
@@ -207,8 +227,22 @@ class _Portable:
         return total
 
     @classmethod
-    def widen(cls, builder: Builder, total: Vector, i: int) -> Vector:
-        return builder.ashr(total, _constant(_INT, 2 * i, cls.words // 2))
+    def widen(cls, builder: Builder, total: Vector, fields: tuple[int, ...]) -> list[Vector]:
+        lanes = cls.words // 2
+        low = builder.and_(total, _constant(_INT, (1 << 14) - 1, lanes))
+        low = builder.sub(low, _constant(_INT, cls.start, lanes))
+        return [low, builder.ashr(total, _constant(_INT, 14, lanes))]
+
+
+def _woven(step: int) -> list[list[int]]:
+    """Return which bytes of two registers alternate in the first result, and in the second.
+
+    Of each 16 bytes the first 8 and the last 8: no instruction of x86 weaves across 128 bits.
+    """
+    return [
+        [place + of for g in range(half, step, 16) for place in range(g, g + 8) for of in (0, step)]
+        for half in (0, 8)
+    ]
 
 
 _EMITTERS: dict[Any, Any] = {np.int32: _Vnni, np.int8: _Avx2, np.int16: _Portable}
@@ -243,16 +277,21 @@ def _emit_steps(
 ) -> list[Vector]:
     """Emit packed rows times rows of codes; return int32 [4] for each pair, codes inside."""
     emitter, words = _EMITTERS[path.codes.type], path.step // 4
-    cells = [(r, t, i) for r in rows for t in codes for i in range(FIELDS)]
+    cells = [(r, t, group) for r in rows for t in codes for group in emitter.groups]
     zero = ir.Constant(ir.VectorType(_INT, words), None)
-    wide = {cell: cgutils.alloca_once_value(builder, zero) for cell in cells}
+    wide = {
+        (r, t, i): cgutils.alloca_once_value(builder, zero)
+        for r, t, group in cells
+        for i in group
+    }
     narrow = {cell: cgutils.alloca_once(builder, emitter.narrow) for cell in cells}
+    start_sum = ir.Constant(emitter.narrow, [emitter.start] * emitter.narrow.count)
     size, most = _LONG(path.step), _LONG(path.steps)
     last = builder.sub(k, size)
     steps = builder.udiv(builder.add(last, _LONG(2 * path.step - 1)), size)
     with cgutils.for_range_slice(builder, _LONG(0), steps, most, _LONG) as (begin, _):
         for cell in cells:
-            builder.store(ir.Constant(emitter.narrow, None), narrow[cell])
+            builder.store(start_sum, narrow[cell])
         end = _least(builder, builder.add(begin, most), steps)
         with cgutils.for_range_slice(builder, begin, end, _LONG(1), _LONG) as (step, _):
             start = builder.mul(step, size)
@@ -265,15 +304,17 @@ def _emit_steps(
             read = {base: [_load(builder, base, s, words) for s in spots] for base in codes}
             for row in rows:
                 prefetch(builder, builder.gep(row, [builder.add(place, _LONG(_PREFETCH_BYTES))]))
-                for i in range(FIELDS):
-                    weights = emitter.field(builder, packed[row], i)
+                for group in emitter.groups:
+                    weights = emitter.weights(builder, packed[row], group)
                     for base in codes:
-                        total = narrow[row, base, i]
+                        total = narrow[row, base, group]
                         more = emitter.add(builder, builder.load(total), weights, read[base])
                         builder.store(more, total)
-        for cell, total in narrow.items():
-            more = emitter.widen(builder, builder.load(total), cell[2])
-            builder.store(builder.add(builder.load(wide[cell]), more), wide[cell])
+        for (row, base, group), total in narrow.items():
+            parts = emitter.widen(builder, builder.load(total), group)
+            for i, more in zip(group, parts, strict=True):
+                place = wide[row, base, i]
+                builder.store(builder.add(builder.load(place), more), place)
     return [
         _add_across(builder, [builder.load(wide[row, base, i]) for i in range(FIELDS)])
         for row in rows
@@ -328,6 +369,11 @@ _multiply_many = _intrinsic(True)
 _multiply_pair = _intrinsic(False)
 
 
+@inner_kernel
+def odd_sum(total, field, odd):
+    return np.int32(total * np.int32(odd)) if field % 2 else total
+
+
 @kernel
 def ternary_rows(
     codes: I8,
@@ -337,6 +383,7 @@ def ternary_rows(
     quarter: int,
     tokens: int,
     block: int,
+    odd: int,
     accumulators: I32,
 ) -> None:
     """Add up codes int8 [m, k] against packed rows uint8 [r, k], exactly.
@@ -365,7 +412,7 @@ def ternary_rows(
                     for field in range(4):
                         column = first + r + field * quarter
                         if column < n:
-                            accumulators[i + t, column] = sums[t, field] - code_sums[i + t]
+                            accumulators[i + t, column] = np.int32(sums[t, field] - (odd_sum(code_sums[i + t], field, odd)))
         # Memory that is read in two places comes faster.
         half = (rows + 1) // 2
         for r in range(half):
@@ -376,4 +423,4 @@ def ternary_rows(
                     for field in range(4):
                         column = first + row + field * quarter
                         if column < n:
-                            accumulators[i, column] = sums[t, field] - code_sums[i]
+                            accumulators[i, column] = np.int32(sums[t, field] - (odd_sum(code_sums[i], field, odd)))
