@@ -1,17 +1,18 @@
 """Exact products of int8 codes and ternary weights, read from the packed form as it lies in a file.
 
 A byte of packed weights [r, k] holds input k of four outputs, each in two bits as weight plus one.
-A *step* loads one register full of consecutive bytes and masks out its four fields, so one load
-serves four dot products with the codes of the same inputs. Fields are not shifted down: the sum of
-field i comes out 4**i times too large and is shifted back, which is exact. From it goes the sum of
+A *step* loads consecutive bytes into one or two registers and masks out their four fields, so one
+load serves four dot products with the codes of the same inputs. Fields are not shifted down: a sum
+comes out too large by a power of two and is shifted back, which is exact. From it goes the sum of
 the codes, which takes off the one in every weight.
 
 The dtype of the arranged codes names the instructions (`PATHS`):
 
 * int32: `vpdpbusd` (AVX512-VNNI) adds four products of bytes to an int32 lane;
 * int8: `vpmaddubsw` (AVX2) adds two products of bytes to an int16, which 16 steps cannot overflow;
-* int16: products of 16-bit numbers, of which any CPU has vectors. Even and odd inputs of a step
-  are apart, as the bytes of a 16-bit lane are.
+* int16: products of 16-bit numbers, of which any CPU has vectors. One word holds two fields of an
+  input, 14 bits apart, and one product serves both. The upper field has the word's sign: with its
+  own top bit turned over it reads as weight minus one, and the codes' sum is added.
 
 The last step ends where the row ends, so nothing outside a row is ever read. Inputs it shares with
 the step before meet a code of zero, as `arrange` writes them.
@@ -34,7 +35,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from accelsim.functional.kernels import I8, I32, U8, prefetch
-from accelsim.kernels import cpu_has, inner_kernel, kernel
+from accelsim.kernels import cpu_has, kernel
 
 # |sum| <= 128 * k, and less the codes' sum again 128 * k at most: int32 holds it. On the way there
 # additions may wrap, which their like undo.
@@ -57,24 +58,29 @@ class Path(NamedTuple):
         feature: What the CPU must have, by LLVM's name; empty where any will do.
         codes: Dtype of arranged codes.
         step: Bytes of a packed row that one step takes.
+        width: Bytes of a register, of which a step takes one or two.
         tokens: Rows of codes that share one unpacking of the weights, as registers allow.
         steps: Steps after which a narrow sum is added to an int32, before it could overflow.
+        odd: What odd fields are multiplied as, less their weights; even ones are one more.
     """
 
     feature: str
     codes: np.dtype[Any]
     step: int
+    width: int
     tokens: int
     steps: int
     odd: int
 
 
+_WIDTH = 32 if cpu_has("avx2") else 16
 # Steps for int32 lanes: each adds 4 products of at most 128 * 2 * 4**3. For int16: each adds 2 of
-# at most 128 * 2 * 4, and 16 * 2048 = 2**15 is reached on the negative side alone.
+# at most 128 * 2 * 4, and 16 * 2048 = 2**15 is reached on the negative side alone. For the lower 14
+# bits of an int32: each register adds 4 products of at most 128 * 2, and 8 * 1024 = 2**13 likewise.
 PATHS = {
-    "avx512vnni": Path("avx512vnni", np.dtype(np.int32), 64, 4, 1 << 15, 1),
-    "avx2": Path("avx2", np.dtype(np.int8), 32, 2, 16, 1),
-    "portable": Path("", np.dtype(np.int16), 32 if cpu_has("avx2") else 16, 2, 8, -1),
+    "avx512vnni": Path("avx512vnni", np.dtype(np.int32), 64, 64, 4, 1 << 15, 1),
+    "avx2": Path("avx2", np.dtype(np.int8), 32, 32, 2, 16, 1),
+    "portable": Path("", np.dtype(np.int16), 32, _WIDTH, 4, _WIDTH // 4, -1),
 }
 
 
@@ -96,7 +102,7 @@ def arrange(codes: I8, path: Path) -> NDArray[Any]:
         spread[:, -1, path.step - (k - whole) :] = codes[:, whole:]
     if path.codes != np.int16:
         return spread.reshape(m, -1).view(path.codes)
-    halves = spread.reshape(m, steps, path.step // 16, 2, 8).transpose(0, 1, 3, 2, 4)
+    halves = spread.reshape(m, -1, path.width // 16, 2, 8).transpose(0, 1, 3, 2, 4)
     return halves.astype(np.int16, order="C").reshape(m, -1)
 
 
@@ -183,16 +189,12 @@ class _Avx2:
 
 
 class _Portable:
-    """Sums are int32 [step / 4] of two fields, the second above bit 14.
+    """Sums are int32 [width / 4] of two fields, the second from bit 14 on."""
 
-    A 16-bit word holds two fields of one input, at its bottom and at its top, so that one product
-    serves both. The field at the top has the sign bit, and two taken off for it.
-    """
-
-    step = PATHS["portable"].step
-    words = step // 2
+    width = PATHS["portable"].width
+    words = width // 2
     narrow = ir.VectorType(_INT, words // 2)
-    # The lower sum is at least -2**13.
+    # With it the lower sum is not negative and takes nothing from the upper one.
     start = 1 << 13
     registers = 2
     groups = ((0, 3), (2, 1))
@@ -204,16 +206,16 @@ class _Portable:
 
     @classmethod
     def weights(cls, builder: Builder, packed: Vector, fields: tuple[int, ...]) -> list[Vector]:
-        signed = builder.xor(packed, _constant(_INT, 0x88888888, cls.step // 4))
+        signed = builder.xor(packed, _constant(_INT, 0x88888888, cls.width // 4))
         low = high = _as(builder, signed, _WORD, cls.words)
         if fields[0] == 2:
             nibble = _constant(_WORD, 4, cls.words)
             low, high = builder.lshr(low, nibble), builder.shl(high, nibble)
-        octets = [_as(builder, each, _BYTE, cls.step) for each in (low, high)]
+        octets = [_as(builder, each, _BYTE, cls.width) for each in (low, high)]
         mask = _constant(_WORD, 0xC003, cls.words)
         return [
             builder.and_(_as(builder, _shuffle(builder, *octets, woven), _WORD, cls.words), mask)
-            for woven in _woven(cls.step)
+            for woven in _woven(cls.width)
         ]
 
     @classmethod
@@ -234,13 +236,13 @@ class _Portable:
         return [low, builder.ashr(total, _constant(_INT, 14, lanes))]
 
 
-def _woven(step: int) -> list[list[int]]:
-    """Return which bytes of two registers alternate in the first result, and in the second.
+def _woven(width: int) -> list[list[int]]:
+    """Return which bytes of two registers take turns in the first result, and in the second.
 
-    Of each 16 bytes the first 8 and the last 8: no instruction of x86 weaves across 128 bits.
+    Of each 16 bytes the first 8, or the last: no instruction of x86 weaves across 128 bits.
     """
     return [
-        [place + of for g in range(half, step, 16) for place in range(g, g + 8) for of in (0, step)]
+        [byte + of for g in range(half, width, 16) for byte in range(g, g + 8) for of in (0, width)]
         for half in (0, 8)
     ]
 
@@ -276,50 +278,68 @@ def _emit_steps(
     builder: Builder, path: Path, rows: list[ir.Value], codes: list[ir.Value], k: ir.Value
 ) -> list[Vector]:
     """Emit packed rows times rows of codes; return int32 [4] for each pair, codes inside."""
-    emitter, words = _EMITTERS[path.codes.type], path.step // 4
+    emitter, lanes = _EMITTERS[path.codes.type], path.width // 4
     cells = [(r, t, group) for r in rows for t in codes for group in emitter.groups]
-    zero = ir.Constant(ir.VectorType(_INT, words), None)
+    zero = ir.Constant(ir.VectorType(_INT, lanes), None)
     wide = {
-        (r, t, i): cgutils.alloca_once_value(builder, zero)
-        for r, t, group in cells
-        for i in group
+        (r, t, i): cgutils.alloca_once_value(builder, zero) for r, t, group in cells for i in group
     }
     narrow = {cell: cgutils.alloca_once(builder, emitter.narrow) for cell in cells}
-    start_sum = ir.Constant(emitter.narrow, [emitter.start] * emitter.narrow.count)
+    none_yet = ir.Constant(emitter.narrow, [emitter.start] * emitter.narrow.count)
     size, most = _LONG(path.step), _LONG(path.steps)
     last = builder.sub(k, size)
     steps = builder.udiv(builder.add(last, _LONG(2 * path.step - 1)), size)
     with cgutils.for_range_slice(builder, _LONG(0), steps, most, _LONG) as (begin, _):
         for cell in cells:
-            builder.store(start_sum, narrow[cell])
+            builder.store(none_yet, narrow[cell])
         end = _least(builder, builder.add(begin, most), steps)
         with cgutils.for_range_slice(builder, begin, end, _LONG(1), _LONG) as (step, _):
             start = builder.mul(step, size)
             place = _least(builder, start, last)
-            packed = {row: _load(builder, row, place, words) for row in rows}
-            spots = [
-                builder.add(builder.mul(start, _LONG(emitter.registers)), _LONG(path.step * h))
-                for h in range(emitter.registers)
-            ]
-            read = {base: [_load(builder, base, s, words) for s in spots] for base in codes}
             for row in rows:
                 prefetch(builder, builder.gep(row, [builder.add(place, _LONG(_PREFETCH_BYTES))]))
-                for group in emitter.groups:
-                    weights = emitter.weights(builder, packed[row], group)
-                    for base in codes:
-                        total = narrow[row, base, group]
-                        more = emitter.add(builder, builder.load(total), weights, read[base])
-                        builder.store(more, total)
+            for part in range(0, path.step, path.width):
+                at = builder.add(place, _LONG(part)), builder.add(start, _LONG(part))
+                _emit_register(builder, path, at, narrow)
         for (row, base, group), total in narrow.items():
-            parts = emitter.widen(builder, builder.load(total), group)
-            for i, more in zip(group, parts, strict=True):
-                place = wide[row, base, i]
-                builder.store(builder.add(builder.load(place), more), place)
+            sums = emitter.widen(builder, builder.load(total), group)
+            for i, more in zip(group, sums, strict=True):
+                cell = wide[row, base, i]
+                builder.store(builder.add(builder.load(cell), more), cell)
     return [
         _add_across(builder, [builder.load(wide[row, base, i]) for i in range(FIELDS)])
         for row in rows
         for base in codes
     ]
+
+
+def _emit_register(
+    builder: Builder,
+    path: Path,
+    at: tuple[ir.Value, ir.Value],
+    narrow: dict[tuple[ir.Value, ir.Value, tuple[int, ...]], ir.Value],
+) -> None:
+    """Emit the products of one register of each packed row.
+
+    Args:
+        builder: Where.
+        path: Which instructions.
+        at: Where the inputs begin, in packed rows and in rows of codes.
+        narrow: The sums, by packed row, row of codes and fields.
+    """
+    emitter, lanes = _EMITTERS[path.codes.type], path.width // 4
+    first = builder.mul(at[1], _LONG(emitter.registers))
+    spots = [builder.add(first, _LONG(path.width * h)) for h in range(emitter.registers)]
+    rows, bases, _ = (list(dict.fromkeys(part)) for part in zip(*narrow, strict=True))
+    read = {base: [_load(builder, base, spot, lanes) for spot in spots] for base in bases}
+    for row in rows:
+        packed = _load(builder, row, at[0], lanes)
+        for group in emitter.groups:
+            weights = emitter.weights(builder, packed, group)
+            for base in bases:
+                total = narrow[row, base, group]
+                more = emitter.add(builder, builder.load(total), weights, read[base])
+                builder.store(more, total)
 
 
 def _least(builder: Builder, a: ir.Value, b: ir.Value) -> ir.Value:
@@ -369,11 +389,6 @@ _multiply_many = _intrinsic(True)
 _multiply_pair = _intrinsic(False)
 
 
-@inner_kernel
-def odd_sum(total, field, odd):
-    return np.int32(total * np.int32(odd)) if field % 2 else total
-
-
 @kernel
 def ternary_rows(
     codes: I8,
@@ -390,8 +405,8 @@ def ternary_rows(
 
     arranged [m, *] are the same codes as `arrange` returns them. Packed row r yields columns
     first + r, and quarter, 2 * quarter, 3 * quarter further, of accumulators int32 [m, n] where it
-    has them. tokens: `Path.tokens`; block: rows of codes in one pass over the weights. k is one
-    step at least.
+    has them. tokens, odd: of the `Path`; block: rows of codes in one pass over the weights. k is
+    one step at least.
     """
     m, n = accumulators.shape
     rows = packed.shape[0]
@@ -412,7 +427,8 @@ def ternary_rows(
                     for field in range(4):
                         column = first + r + field * quarter
                         if column < n:
-                            accumulators[i + t, column] = np.int32(sums[t, field] - (odd_sum(code_sums[i + t], field, odd)))
+                            more = np.int32(code_sums[i + t] * (odd if field % 2 else 1))
+                            accumulators[i + t, column] = sums[t, field] - more
         # Memory that is read in two places comes faster.
         half = (rows + 1) // 2
         for r in range(half):
@@ -423,4 +439,5 @@ def ternary_rows(
                     for field in range(4):
                         column = first + row + field * quarter
                         if column < n:
-                            accumulators[i, column] = np.int32(sums[t, field] - (odd_sum(code_sums[i], field, odd)))
+                            more = np.int32(code_sums[i] * (odd if field % 2 else 1))
+                            accumulators[i, column] = sums[t, field] - more
