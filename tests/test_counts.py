@@ -131,6 +131,7 @@ def test_a_linear_is_counted_step_by_step(m: int, n: int, k: int, seed: int) -> 
     count = counter.of(tally_ternary(weight_of(w)).nonzero, tally)
     for _ in range(2):
         count(x, sums)
+    counter.settle()
     words = x.astype(np.int16) & 0xFF
     assert tally[PAIRS] == 2 * (products != 0).sum()
     assert tally[ZERO] == 2 * (x == 0).sum()
@@ -143,8 +144,9 @@ def test_a_linear_is_counted_step_by_step(m: int, n: int, k: int, seed: int) -> 
 
 def test_columns_of_more_than_255_rows_are_counted() -> None:
     x = np.ones((700, 8), np.int8)
-    tally = empty_tally()
-    LinearCounter().of(np.full(8, 3, np.int32), tally)(x, np.zeros((700, 4), np.int32))
+    tally, counter = empty_tally(), LinearCounter()
+    counter.of(np.full(8, 3, np.int32), tally)(x, np.zeros((700, 4), np.int32))
+    counter.settle()
     assert tally[PAIRS] == 700 * 8 * 3
 
 

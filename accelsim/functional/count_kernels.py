@@ -145,21 +145,26 @@ def _changes_in_rows(flat, stride, width, size):
 
 
 @kernel
-def tally_codes(codes, nonzero, moving):
+def tally_codes(codes, instances, nonzero, moving):
     """Write the counts of int8 codes [m, w], w a multiple of 8, codes past k zero.
 
-    nonzero int32 [k] receives the non-zero codes of each column, moving int64 [TALLY] the rest.
+    The rows are those of so many instances, one below the other. nonzero int32 [k] receives the
+    non-zero codes of each column, moving int64 [TALLY] the rest.
     """
     m, k = codes.shape[0], nonzero.shape[0]
+    rows = codes.view(np.uint64)
     nonzero[:] = 0
-    within, between = count_words(codes.view(np.uint64), CODE, nonzero)
+    within, between = count_words(rows, CODE, nonzero)
+    each = m // instances
+    for first in range(each, m, each):
+        between -= changes_between(rows[first - 1], rows[first], k, CODE)
     found = 0
     for i in range(k):
         found += nonzero[i]
     moving[ZERO] = m * k - found
     moving[ALONG_K] = within
     moving[ALONG_M] = between
-    moving[SEEN] = 1
+    moving[SEEN] = instances
     largest = 0
     for row in range(m):
         total = np.int32(0)
@@ -171,7 +176,7 @@ def tally_codes(codes, nonzero, moving):
 
 @kernel
 def tally_linear(moving, nonzero, weight_nonzero, accumulators, tally):
-    """Add an instance of a ternary product to tally, int64 [TALLY].
+    """Add instances of a ternary product to tally, int64 [TALLY].
 
     moving and nonzero come from `tally_codes`; weight_nonzero int32 [k], accumulators int32 [m, n].
     """
@@ -187,15 +192,6 @@ def tally_linear(moving, nonzero, weight_nonzero, accumulators, tally):
         tally[count] += moving[count]
     tally[SUM] = max(tally[SUM], moving[SUM])
     tally[WIDEST] = max(tally[WIDEST], np.int64(widest))
-
-
-@kernel
-def tally_small_linear(codes, weight_nonzero, accumulators, tally):
-    """Do what `tally_codes` and `tally_linear` do, in one call."""
-    nonzero = np.empty(weight_nonzero.shape[0], np.int32)
-    moving = np.empty(TALLY, np.int64)
-    tally_codes(codes, nonzero, moving)
-    tally_linear(moving, nonzero, weight_nonzero, accumulators, tally)
 
 
 @inner_kernel

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,8 @@ Tally = NDArray[np.int64]
 _CHANGES = ("zero_plus", "zero_minus", "plus_minus")
 _LANE = 8  # bytes in a uint64
 _BLOCK_WORDS = 1 << 23  # of a dense weight are copied at a time, where they must be
-_FEW_ROWS = 4  # of codes are counted again sooner than a second call is made
+_WAITING = 16  # instances are counted together
+_SMALL_BYTES = 1 << 13  # of codes, or of sums, and an instance waits for others
 _PREFIX_OUTPUTS = 256  # unpacked at a time
 
 
@@ -116,40 +118,83 @@ def tally_words(words: Words, weight_nonzero: Int32, tally: Tally) -> None:
 
 
 class LinearCounter:
-    """Counts instances of ternary products; linears that read one array share its counts."""
+    """Counts instances of ternary products; linears that read the same arrays share their counts.
+
+    Counting a small instance takes less time than a call does, so these wait for some more.
+    """
 
     def __init__(self) -> None:
-        self._latest: Codes | None = None
+        self._linears: list[_Linear] = []
+        self._latest: list[Codes] = []
         self._nonzero = np.empty(0, np.int32)
         self._moving = np.zeros(count_kernels.TALLY, np.int64)
 
     def of(self, weight_nonzero: Int32, tally: Tally) -> Callable[[Codes, Int32], None]:
         """Return what adds an instance of one linear: codes int8 [m, k], sums int32 [m, n].
 
-        Codes are counted as two's complement.
+        Codes are counted as two's complement. Neither array may be written afterwards.
 
         Args:
             weight_nonzero: int32 [k], of the weight.
-            tally: int64 [TALLY], as `count_kernels` lays it out.
+            tally: int64 [TALLY], as `count_kernels` lays it out; complete after `settle`.
         """
-        whole = weight_nonzero.shape[0] % _LANE == 0
-        count_small = count_kernels.tally_small_linear
+        linear = _Linear(self, weight_nonzero, tally)
+        self._linears.append(linear)
+        return linear.add
 
-        def count(codes: Codes, sums: Int32) -> None:
-            if whole and codes.shape[0] <= _FEW_ROWS and codes.base is None:
-                count_small(codes, weight_nonzero, sums, tally)
-                return
-            self._read(codes)
-            count_kernels.tally_linear(self._moving, self._nonzero, weight_nonzero, sums, tally)
+    def settle(self) -> None:
+        """Count what waits."""
+        for linear in self._linears:
+            linear.settle()
 
-        return count
-
-    def _read(self, codes: Codes) -> None:
-        if codes is not self._latest:
+    def tally(
+        self, codes: list[Codes], sums: list[Int32], weight_nonzero: Int32, tally: Tally
+    ) -> None:
+        """Add instances of one linear, of equal shapes."""
+        if not _are_same(codes, self._latest):
             self._latest = codes
-            self._nonzero = np.empty(codes.shape[1], np.int32)
-            rows = _whole_lanes(_matrix(codes, np.int8))
-            count_kernels.tally_codes(rows, self._nonzero, self._moving)
+            self._nonzero = np.empty(len(weight_nonzero), np.int32)
+            rows = _whole_lanes(_matrix(_stacked(codes), np.int8))
+            count_kernels.tally_codes(rows, len(codes), self._nonzero, self._moving)
+        met = _stacked(sums)
+        count_kernels.tally_linear(self._moving, self._nonzero, weight_nonzero, met, tally)
+
+
+class _Linear:
+    """The instances of one linear that wait to be counted together."""
+
+    def __init__(self, counter: LinearCounter, weight_nonzero: Int32, tally: Tally) -> None:
+        self._counter = counter
+        self._weight_nonzero = weight_nonzero
+        self._tally = tally
+        self._codes: list[Codes] = []
+        self._sums: list[Int32] = []
+
+    def add(self, codes: Codes, sums: Int32) -> None:
+        waiting = self._codes
+        if waiting and waiting[0].shape != codes.shape:
+            self.settle()
+            waiting = self._codes
+        waiting.append(codes)
+        self._sums.append(sums)
+        if len(waiting) == _WAITING or sums.nbytes > _SMALL_BYTES or codes.nbytes > _SMALL_BYTES:
+            self.settle()
+
+    def settle(self) -> None:
+        codes, sums = self._codes, self._sums
+        self._codes, self._sums = [], []
+        if codes:
+            self._counter.tally(codes, sums, self._weight_nonzero, self._tally)
+
+
+def _are_same(some: list[Codes], others: list[Codes]) -> bool:
+    """Return whether two lists hold the same arrays, not equal ones."""
+    return len(some) == len(others) and all(map(is_, some, others))
+
+
+def _stacked(instances: list[NDArray[Any]]) -> NDArray[Any]:
+    """Return the rows of all instances, one instance below the other."""
+    return instances[0] if len(instances) == 1 else np.concatenate(instances)
 
 
 def widest_sums(codes: Codes, weight: TernaryWeight) -> tuple[int, int]:

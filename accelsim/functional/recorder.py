@@ -173,6 +173,7 @@ class Recorder:
 
     def _table(self) -> Int64:
         """Return all counts, int64 [layers, rows, ``COUNT_COLUMNS``]."""
+        self._linears.settle()
         table = np.zeros((self._layers, len(self._index), len(COUNT_COLUMNS)), np.int64)
         for site in self._sites:
             row = table[site.layer, site.row]

@@ -211,10 +211,10 @@ class _Portable:
         if fields[0] == 2:
             nibble = _constant(_WORD, 4, cls.words)
             low, high = builder.lshr(low, nibble), builder.shl(high, nibble)
-        octets = [_as(builder, each, _BYTE, cls.width) for each in (low, high)]
+        low, high = (_as(builder, each, _BYTE, cls.width) for each in (low, high))
         mask = _constant(_WORD, 0xC003, cls.words)
         return [
-            builder.and_(_as(builder, _shuffle(builder, *octets, woven), _WORD, cls.words), mask)
+            builder.and_(_as(builder, _shuffle(builder, low, high, woven), _WORD, cls.words), mask)
             for woven in _woven(cls.width)
         ]
 
