@@ -145,26 +145,21 @@ def _changes_in_rows(flat, stride, width, size):
 
 
 @kernel
-def tally_codes(codes, instances, nonzero, moving):
+def tally_codes(codes, nonzero, moving):
     """Write the counts of int8 codes [m, w], w a multiple of 8, codes past k zero.
 
-    The rows are those of so many instances, one below the other. nonzero int32 [k] receives the
-    non-zero codes of each column, moving int64 [TALLY] the rest.
+    nonzero int32 [k] receives the non-zero codes of each column, moving int64 [TALLY] the rest.
     """
     m, k = codes.shape[0], nonzero.shape[0]
-    rows = codes.view(np.uint64)
     nonzero[:] = 0
-    within, between = count_words(rows, CODE, nonzero)
-    each = m // instances
-    for first in range(each, m, each):
-        between -= changes_between(rows[first - 1], rows[first], k, CODE)
+    within, between = count_words(codes.view(np.uint64), CODE, nonzero)
     found = 0
     for i in range(k):
         found += nonzero[i]
     moving[ZERO] = m * k - found
     moving[ALONG_K] = within
     moving[ALONG_M] = between
-    moving[SEEN] = instances
+    moving[SEEN] = 1
     largest = 0
     for row in range(m):
         total = np.int32(0)
@@ -176,7 +171,7 @@ def tally_codes(codes, instances, nonzero, moving):
 
 @kernel
 def tally_linear(moving, nonzero, weight_nonzero, accumulators, tally):
-    """Add instances of a ternary product to tally, int64 [TALLY].
+    """Add an instance of a ternary product to tally, int64 [TALLY].
 
     moving and nonzero come from `tally_codes`; weight_nonzero int32 [k], accumulators int32 [m, n].
     """
@@ -192,6 +187,19 @@ def tally_linear(moving, nonzero, weight_nonzero, accumulators, tally):
         tally[count] += moving[count]
     tally[SUM] = max(tally[SUM], moving[SUM])
     tally[WIDEST] = max(tally[WIDEST], np.int64(widest))
+
+
+@kernel
+def tally_small_linears(codes, accumulators, weight_nonzero, tallies):
+    """Do what `tally_codes` and `tally_linear` do, for tuples of instances in one call."""
+    moving = np.empty(TALLY, np.int64)
+    nonzero = np.empty(0, np.int32)
+    for i in range(len(codes)):
+        if i == 0 or codes[i].ctypes.data != codes[i - 1].ctypes.data:
+            if codes[i].shape[1] != nonzero.shape[0]:
+                nonzero = np.empty(codes[i].shape[1], np.int32)
+            tally_codes(codes[i], nonzero, moving)
+        tally_linear(moving, nonzero, weight_nonzero[i], accumulators[i], tallies[i])
 
 
 @inner_kernel

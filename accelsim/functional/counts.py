@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from operator import is_
 from typing import Any
 
 import numpy as np
@@ -24,8 +23,8 @@ Tally = NDArray[np.int64]
 _CHANGES = ("zero_plus", "zero_minus", "plus_minus")
 _LANE = 8  # bytes in a uint64
 _BLOCK_WORDS = 1 << 23  # of a dense weight are copied at a time, where they must be
-_WAITING = 16  # instances are counted together
-_SMALL_BYTES = 1 << 13  # of codes, or of sums, and an instance waits for others
+_FEW_ROWS = 4  # of codes, and an instance waits for others
+_TOGETHER = 7  # instances are counted in one call, as many as a decoder layer has
 _PREFIX_OUTPUTS = 256  # unpacked at a time
 
 
@@ -118,14 +117,14 @@ def tally_words(words: Words, weight_nonzero: Int32, tally: Tally) -> None:
 
 
 class LinearCounter:
-    """Counts instances of ternary products; linears that read the same arrays share their counts.
+    """Counts instances of ternary products; linears that read one array share its counts.
 
     Counting a small instance takes less time than a call does, so these wait for some more.
     """
 
     def __init__(self) -> None:
-        self._linears: list[_Linear] = []
-        self._latest: list[Codes] = []
+        self._waiting: list[tuple[Codes, Int32, Int32, Tally]] = []
+        self._latest: Codes | None = None
         self._nonzero = np.empty(0, np.int32)
         self._moving = np.zeros(count_kernels.TALLY, np.int64)
 
@@ -138,63 +137,33 @@ class LinearCounter:
             weight_nonzero: int32 [k], of the weight.
             tally: int64 [TALLY], as `count_kernels` lays it out; complete after `settle`.
         """
-        linear = _Linear(self, weight_nonzero, tally)
-        self._linears.append(linear)
-        return linear.add
+        waiting = self._waiting
+        whole = weight_nonzero.shape[0] % _LANE == 0
+
+        def count(codes: Codes, sums: Int32) -> None:
+            if whole and codes.shape[0] <= _FEW_ROWS and codes.base is None:
+                waiting.append((codes, sums, weight_nonzero, tally))
+                if len(waiting) == _TOGETHER:
+                    count_kernels.tally_small_linears(*zip(*waiting, strict=True))
+                    waiting.clear()
+            else:
+                self._count(codes, sums, weight_nonzero, tally)
+
+        return count
 
     def settle(self) -> None:
         """Count what waits."""
-        for linear in self._linears:
-            linear.settle()
+        for instance in self._waiting:
+            self._count(*instance)
+        self._waiting.clear()
 
-    def tally(
-        self, codes: list[Codes], sums: list[Int32], weight_nonzero: Int32, tally: Tally
-    ) -> None:
-        """Add instances of one linear, of equal shapes."""
-        if not _are_same(codes, self._latest):
+    def _count(self, codes: Codes, sums: Int32, weight_nonzero: Int32, tally: Tally) -> None:
+        if codes is not self._latest:
             self._latest = codes
-            self._nonzero = np.empty(len(weight_nonzero), np.int32)
-            rows = _whole_lanes(_matrix(_stacked(codes), np.int8))
-            count_kernels.tally_codes(rows, len(codes), self._nonzero, self._moving)
-        met = _stacked(sums)
-        count_kernels.tally_linear(self._moving, self._nonzero, weight_nonzero, met, tally)
-
-
-class _Linear:
-    """The instances of one linear that wait to be counted together."""
-
-    def __init__(self, counter: LinearCounter, weight_nonzero: Int32, tally: Tally) -> None:
-        self._counter = counter
-        self._weight_nonzero = weight_nonzero
-        self._tally = tally
-        self._codes: list[Codes] = []
-        self._sums: list[Int32] = []
-
-    def add(self, codes: Codes, sums: Int32) -> None:
-        waiting = self._codes
-        if waiting and waiting[0].shape != codes.shape:
-            self.settle()
-            waiting = self._codes
-        waiting.append(codes)
-        self._sums.append(sums)
-        if len(waiting) == _WAITING or sums.nbytes > _SMALL_BYTES or codes.nbytes > _SMALL_BYTES:
-            self.settle()
-
-    def settle(self) -> None:
-        codes, sums = self._codes, self._sums
-        self._codes, self._sums = [], []
-        if codes:
-            self._counter.tally(codes, sums, self._weight_nonzero, self._tally)
-
-
-def _are_same(some: list[Codes], others: list[Codes]) -> bool:
-    """Return whether two lists hold the same arrays, not equal ones."""
-    return len(some) == len(others) and all(map(is_, some, others))
-
-
-def _stacked(instances: list[NDArray[Any]]) -> NDArray[Any]:
-    """Return the rows of all instances, one instance below the other."""
-    return instances[0] if len(instances) == 1 else np.concatenate(instances)
+            self._nonzero = np.empty(codes.shape[1], np.int32)
+            rows = _whole_lanes(_matrix(codes, np.int8))
+            count_kernels.tally_codes(rows, self._nonzero, self._moving)
+        count_kernels.tally_linear(self._moving, self._nonzero, weight_nonzero, sums, tally)
 
 
 def widest_sums(codes: Codes, weight: TernaryWeight) -> tuple[int, int]:
