@@ -63,8 +63,7 @@ def tally_ternary(weight: TernaryWeight) -> WeightTally:
     nonzero = np.zeros(inputs, np.int32)
     totals = np.zeros(packed_kernels.TOTALS, np.int64)
     packed_kernels.count_packed(_matrix(weight.packed, np.uint8), outputs, nonzero, totals)
-    plus, *changes = totals.tolist()
-    found = int(nonzero.sum(dtype=np.int64))
+    found, plus, *changes = totals.tolist()
     columns = {"weight_nonzero": found, "weight_plus": plus, "weight_minus": found - plus}
     names = [f"weight_{change}_{axis}" for axis in "kn" for change in _CHANGES]
     return WeightTally(nonzero, columns | dict(zip(names, changes, strict=True)))
@@ -73,7 +72,7 @@ def tally_ternary(weight: TernaryWeight) -> WeightTally:
 def tally_dense(words: Words, forget: Callable[[], None] = lambda: None) -> WeightTally:
     """Count a second operand of 16-bit words [n, k].
 
-    ``forget`` is called after each block of rows: what was read will not be read again.
+    ``forget`` is called after each of several blocks of rows: what was read will not be read again.
     """
     words = _matrix(words, np.uint16)
     nonzero = np.zeros(words.shape[1], np.int32)
@@ -86,7 +85,8 @@ def tally_dense(words: Words, forget: Callable[[], None] = lambda: None) -> Weig
         within, between = within + along_k, between + along_n
         if known:
             within -= _count_block(words[begin - 1 : begin], nonzero, -1)[0]
-        forget()
+        if step < words.shape[0]:
+            forget()
     columns = {
         "weight_nonzero": int(nonzero.sum(dtype=np.int64)),
         "weight_hamming_k": int(within),

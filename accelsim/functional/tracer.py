@@ -49,7 +49,7 @@ def trace_network(
         UserError: tokens that do not fit the workload or the network, equal rows in a batch, or
             positions past the network's longest context.
     """
-    return record_network(network, token_ids, workload, name=name, prefixes=prefixes).trace
+    return _record(network, token_ids, workload, name, prefixes)[0]
 
 
 def record_network(
@@ -61,6 +61,13 @@ def record_network(
     prefixes: bool = False,
 ) -> Recording:
     """Do what ``trace_network`` does, and keep the counts of each layer apart."""
+    trace, recorder = _record(network, token_ids, workload, name, prefixes)
+    return Recording(trace, tuple(recorder.layer_rows()))
+
+
+def _record(
+    network: Network, token_ids: ArrayLike, workload: Workload, name: str, prefixes: bool
+) -> tuple[Trace, Recorder]:
     tokens = _check_tokens(np.asarray(token_ids), workload)
     shape = shape_of(network.config, name)
     form = trace_form(shape, "ternary")
@@ -99,7 +106,7 @@ def record_network(
         names=names,
         operators=filled,
     )
-    return Recording(trace, tuple(recorder.layer_rows()))
+    return trace, recorder
 
 
 class _Watcher:
@@ -143,7 +150,7 @@ def _check_tokens(tokens: NDArray[Any], workload: Workload) -> NDArray[Any]:
             value=f"{tokens.shape}",
             allowed=f"expected [batch, prefill] = {wanted}",
         )
-    if len(np.unique(tokens, axis=0)) != workload.batch:
+    if len({tuple(row) for row in tokens.tolist()}) != workload.batch:
         raise UserError(
             "two sequences of the batch are equal",
             file="--batch",
