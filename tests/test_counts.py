@@ -26,6 +26,7 @@ from accelsim.functional.count_kernels import (
     tally_floats,
 )
 from accelsim.functional.counts import (
+    CodesCounter,
     LaneProfile,
     LinearCounter,
     bf16_words,
@@ -127,11 +128,10 @@ def test_a_linear_is_counted_step_by_step(m: int, n: int, k: int, seed: int) -> 
     x, w = sparse_codes(rng, m, k), ternary(rng, n, k)
     products = x.astype(np.int64)[:, None, :] * w[None]
     sums = products.sum(axis=2).astype(np.int32)
-    tally, counter = empty_tally(), LinearCounter()
-    count = counter.of(tally_ternary(weight_of(w)).nonzero, tally)
+    tally = empty_tally()
+    count = LinearCounter(CodesCounter(), tally_ternary(weight_of(w)).nonzero, tally)
     for _ in range(2):
         count(x, sums)
-    counter.settle()
     words = x.astype(np.int16) & 0xFF
     assert tally[PAIRS] == 2 * (products != 0).sum()
     assert tally[ZERO] == 2 * (x == 0).sum()
@@ -144,9 +144,8 @@ def test_a_linear_is_counted_step_by_step(m: int, n: int, k: int, seed: int) -> 
 
 def test_columns_of_more_than_255_rows_are_counted() -> None:
     x = np.ones((700, 8), np.int8)
-    tally, counter = empty_tally(), LinearCounter()
-    counter.of(np.full(8, 3, np.int32), tally)(x, np.zeros((700, 4), np.int32))
-    counter.settle()
+    tally = empty_tally()
+    LinearCounter(CodesCounter(), np.full(8, 3, np.int32), tally)(x, np.zeros((700, 4), np.int32))
     assert tally[PAIRS] == 700 * 8 * 3
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from accelsim.functional.row_kernels import dequantise_rows
 from accelsim.kernels import inner_kernel, kernel
 
 # Positions in a tally of one product; the last three count a second operand of floats.
@@ -31,7 +32,7 @@ CODE, FLOAT = _u64(8), _u64(16)  # sizes of a word
 _BELOW_TOP_8, _BELOW_TOP_16 = _u64(0x7F7F7F7F7F7F7F7F), _u64(0x7FFF7FFF7FFF7FFF)
 _HALF, _SIGN, _SHIFT, _UNIT = _u32(0x7FFF), _u32(15), _u32(16), _u32(1)
 # Rows until a mark of 8 or of 16 bits is full.
-_FULL_8, _FULL_16 = 255, 65535
+FULL_8, FULL_16 = 255, 65535
 _TRIANGLE_ROWS = 32
 
 
@@ -115,7 +116,7 @@ def count_words(rows, size, nonzero):
 @inner_kernel
 def _count_rows(rows, size, nonzero, marks):
     """Do what `count_words` does; marks, a uint64 for each of a row, are zero before and after."""
-    full = _FULL_8 if size == CODE else _FULL_16
+    full = FULL_8 if size == CODE else FULL_16
     for r in range(rows.shape[0]):
         mark_nonzero(rows[r], rows.shape[1], size, marks)
         if (r + 1) % full == 0:
@@ -144,6 +145,28 @@ def _changes_in_rows(flat, stride, width, size):
     return total
 
 
+@inner_kernel
+def _largest_sum(codes):
+    """Return the largest sum of |code| over a row."""
+    largest = 0
+    for row in range(codes.shape[0]):
+        total = np.int32(0)
+        for code in codes[row]:
+            total += np.int32(abs(np.int32(code)))
+        largest = max(largest, np.int64(total))
+    return largest
+
+
+@inner_kernel
+def _widest(accumulators):
+    """Return the largest |accumulator|."""
+    widest = np.int32(0)
+    for row in range(accumulators.shape[0]):
+        for i in range(accumulators.shape[1]):
+            widest = max(widest, np.int32(abs(accumulators[row, i])))
+    return np.int64(widest)
+
+
 @kernel
 def tally_codes(codes, nonzero, moving):
     """Write the counts of int8 codes [m, w], w a multiple of 8, codes past k zero.
@@ -160,13 +183,7 @@ def tally_codes(codes, nonzero, moving):
     moving[ALONG_K] = within
     moving[ALONG_M] = between
     moving[SEEN] = 1
-    largest = 0
-    for row in range(m):
-        total = np.int32(0)
-        for code in codes[row]:
-            total += np.int32(abs(np.int32(code)))
-        largest = max(largest, np.int64(total))
-    moving[SUM] = largest
+    moving[SUM] = _largest_sum(codes)
 
 
 @kernel
@@ -178,28 +195,38 @@ def tally_linear(moving, nonzero, weight_nonzero, accumulators, tally):
     pairs = 0
     for i in range(nonzero.shape[0]):
         pairs += np.int64(nonzero[i]) * np.int64(weight_nonzero[i])
-    widest = np.int32(0)
-    for row in range(accumulators.shape[0]):
-        for i in range(accumulators.shape[1]):
-            widest = max(widest, np.int32(abs(accumulators[row, i])))
     tally[PAIRS] += pairs
     for count in (ZERO, ALONG_K, ALONG_M, SEEN):
         tally[count] += moving[count]
     tally[SUM] = max(tally[SUM], moving[SUM])
-    tally[WIDEST] = max(tally[WIDEST], np.int64(widest))
+    tally[WIDEST] = max(tally[WIDEST], _widest(accumulators))
 
 
 @kernel
-def tally_small_linears(codes, accumulators, weight_nonzero, tallies):
-    """Do what `tally_codes` and `tally_linear` do, for tuples of instances in one call."""
-    moving = np.empty(TALLY, np.int64)
-    nonzero = np.empty(0, np.int32)
-    for i in range(len(codes)):
-        if i == 0 or codes[i].ctypes.data != codes[i - 1].ctypes.data:
-            if codes[i].shape[1] != nonzero.shape[0]:
-                nonzero = np.empty(codes[i].shape[1], np.int32)
-            tally_codes(codes[i], nonzero, moving)
-        tally_linear(moving, nonzero, weight_nonzero[i], accumulators[i], tallies[i])
+def dequantise_few(accumulators, scales, weight_scale, multiplies, out, codes, marks, tally):
+    """Do as `dequantise_rows` and add the instance to tally, but for what `tally_marks` adds.
+
+    codes int8 [m, k], k a multiple of 8; marks uint64 [k / 8] as in `mark_nonzero`.
+    """
+    dequantise_rows(accumulators, scales, weight_scale, multiplies, out)
+    rows = codes.view(np.uint64)
+    m, k = codes.shape
+    for r in range(m):
+        mark_nonzero(rows[r], rows.shape[1], CODE, marks)
+        tally[ALONG_K] += changes_within(rows[r], k, CODE)
+        if r > 0:
+            tally[ALONG_M] += changes_between(rows[r - 1], rows[r], k, CODE)
+    tally[SUM] = max(tally[SUM], _largest_sum(codes))
+    tally[WIDEST] = max(tally[WIDEST], _widest(accumulators))
+    tally[SEEN] += 1
+
+
+@kernel
+def tally_marks(marks, rows, weight_nonzero, tally):
+    """Add what the marks of so many rows of codes say and clear them."""
+    nonzero = np.zeros(weight_nonzero.shape[0], np.int32)
+    collect(marks, CODE, nonzero)
+    _tally_met(nonzero, rows * nonzero.shape[0], weight_nonzero, tally)
 
 
 @inner_kernel

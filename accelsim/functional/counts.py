@@ -19,12 +19,11 @@ from accelsim.functional.checkpoint import TernaryWeight
 Codes = NDArray[np.int8]
 Words = NDArray[np.uint16]
 Int32 = NDArray[np.int32]
+Floats = NDArray[np.float32]
 Tally = NDArray[np.int64]
 _CHANGES = ("zero_plus", "zero_minus", "plus_minus")
-_LANE = 8  # bytes in a uint64
+LANE = 8  # bytes in a uint64
 _BLOCK_WORDS = 1 << 23  # of a dense weight are copied at a time, where they must be
-_FEW_ROWS = 4  # of codes, and an instance waits for others
-_TOGETHER = 7  # instances are counted in one call, as many as a decoder layer has
 _PREFIX_OUTPUTS = 256  # unpacked at a time
 
 
@@ -116,54 +115,73 @@ def tally_words(words: Words, weight_nonzero: Int32, tally: Tally) -> None:
     count_kernels.tally_words(rows, weight_nonzero, tally)
 
 
-class LinearCounter:
-    """Counts instances of ternary products; linears that read one array share its counts.
-
-    Counting a small instance takes less time than a call does, so these wait for some more.
-    """
+class CodesCounter:
+    """Counts codes once for all linears that read the same array."""
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[Codes, Int32, Int32, Tally]] = []
         self._latest: Codes | None = None
         self._nonzero = np.empty(0, np.int32)
         self._moving = np.zeros(count_kernels.TALLY, np.int64)
 
-    def of(self, weight_nonzero: Int32, tally: Tally) -> Callable[[Codes, Int32], None]:
-        """Return what adds an instance of one linear: codes int8 [m, k], sums int32 [m, n].
-
-        Codes are counted as two's complement. Neither array may be written afterwards.
-
-        Args:
-            weight_nonzero: int32 [k], of the weight.
-            tally: int64 [TALLY], as `count_kernels` lays it out; complete after `settle`.
-        """
-        waiting = self._waiting
-        whole = weight_nonzero.shape[0] % _LANE == 0
-
-        def count(codes: Codes, sums: Int32) -> None:
-            if whole and codes.shape[0] <= _FEW_ROWS and codes.base is None:
-                waiting.append((codes, sums, weight_nonzero, tally))
-                if len(waiting) == _TOGETHER:
-                    count_kernels.tally_small_linears(*zip(*waiting, strict=True))
-                    waiting.clear()
-            else:
-                self._count(codes, sums, weight_nonzero, tally)
-
-        return count
-
-    def settle(self) -> None:
-        """Count what waits."""
-        for instance in self._waiting:
-            self._count(*instance)
-        self._waiting.clear()
-
-    def _count(self, codes: Codes, sums: Int32, weight_nonzero: Int32, tally: Tally) -> None:
+    def count(self, codes: Codes) -> tuple[Tally, Int32]:
+        """Return what `count_kernels.tally_codes` writes."""
         if codes is not self._latest:
             self._latest = codes
             self._nonzero = np.empty(codes.shape[1], np.int32)
             rows = _whole_lanes(_matrix(codes, np.int8))
             count_kernels.tally_codes(rows, self._nonzero, self._moving)
-        count_kernels.tally_linear(self._moving, self._nonzero, weight_nonzero, sums, tally)
+        return self._moving, self._nonzero
+
+
+class LinearCounter:
+    """Adds up instances of one ternary product. Codes are counted as two's complement."""
+
+    def __init__(self, codes: CodesCounter, weight_nonzero: Int32, tally: Tally) -> None:
+        """Start from the counts so far.
+
+        Args:
+            codes: Shared with the linears that may read the same codes.
+            weight_nonzero: int32 [k], of the weight.
+            tally: int64 [TALLY], as `count_kernels` lays it out; complete after `settle`.
+        """
+        self._codes = codes
+        self._weight_nonzero = weight_nonzero
+        self._tally = tally
+        self._marks = np.zeros(-(-len(weight_nonzero) // LANE), np.uint64)
+        self._marked = 0
+
+    def __call__(self, codes: Codes, sums: Int32) -> None:
+        """Add an instance: codes int8 [m, k], sums int32 [m, n]."""
+        moving, nonzero = self._codes.count(codes)
+        count_kernels.tally_linear(moving, nonzero, self._weight_nonzero, sums, self._tally)
+
+    def dequantise(
+        self, codes: Codes, sums: Int32, scales: Floats, scale: np.float32, multiplies: bool
+    ) -> Floats:
+        """Add an instance of few rows, and return what `operators.dequantise` does.
+
+        One call does both while all is at hand: counting so little takes less time than calling.
+
+        Args:
+            codes: int8 [m, k], C-contiguous, k a multiple of 8.
+            sums: int32 [m, n], C-contiguous.
+            scales: float32 [m].
+            scale: Of the weight.
+            multiplies: Whether it multiplies or divides.
+        """
+        m = codes.shape[0]
+        if self._marked + m > count_kernels.FULL_8:
+            self.settle()
+        self._marked += m
+        out = np.empty(sums.shape, np.float32)
+        operands = sums, scales, scale, multiplies, out
+        count_kernels.dequantise_few(*operands, codes, self._marks, self._tally)
+        return out
+
+    def settle(self) -> None:
+        """Add to the tally what is known by column only."""
+        count_kernels.tally_marks(self._marks, self._marked, self._weight_nonzero, self._tally)
+        self._marked = 0
 
 
 def widest_sums(codes: Codes, weight: TernaryWeight) -> tuple[int, int]:
@@ -216,9 +234,9 @@ class LaneProfile:
 
 def _whole_lanes(matrix: NDArray[Any]) -> NDArray[Any]:
     """Return a matrix whose rows are whole uint64, with zeros behind them where they were not."""
-    held = _LANE // matrix.itemsize
+    held = LANE // matrix.itemsize
     left = -matrix.shape[1] % held
-    if not left and (matrix.base is None or matrix.ctypes.data % _LANE == 0):
+    if not left and (matrix.base is None or matrix.ctypes.data % LANE == 0):
         return matrix
     return np.pad(matrix, ((0, 0), (0, left)))
 

@@ -11,7 +11,9 @@ K kv heads, D head_dim, C context, V vocabulary.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -69,6 +71,9 @@ class Layer:
     down: Linear
 
 
+_LINEARS = [field.name for field in fields(Layer) if field.type == "Linear"]
+
+
 class Network:
     """A checkpoint that can be run.
 
@@ -103,6 +108,19 @@ class Network:
         self._embedding = operators.panels(checkpoint.dense[EMBEDDING].stored, checkpoint.forget)
         self._lm_head = self._build_lm_head(checkpoint)
         self._cosines, self._sines = self._rope_tables(1)
+
+    def with_linears(self, change: Callable[[int, Linear], Linear]) -> Network:
+        """Return a network that shares all else with this one.
+
+        Args:
+            change: Returns what takes the place of a linear in a layer of that number.
+        """
+        other = copy.copy(self)
+        other._layers = [
+            replace(layer, **{name: change(number, getattr(layer, name)) for name in _LINEARS})
+            for number, layer in enumerate(self._layers)
+        ]
+        return other
 
     def new_cache(self, batch: int, capacity: int) -> KVCache:
         """Return an empty cache for ``batch`` rows of ``capacity`` positions.

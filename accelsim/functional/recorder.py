@@ -11,7 +11,7 @@ from accelsim.functional import count_kernels, counts
 from accelsim.functional.cache_counts import CacheCounts
 from accelsim.functional.checkpoint import DenseWeight, TernaryWeight
 from accelsim.functional.count_kernels import TALLY
-from accelsim.functional.counts import LinearCounter, WeightTally
+from accelsim.functional.counts import CodesCounter, LinearCounter, WeightTally
 from accelsim.functional.threads import Threads
 from accelsim.trace import COUNT_COLUMNS, EXTREME_COLUMNS, Phase
 
@@ -96,11 +96,12 @@ class Recorder:
         self._index = {name: position for position, name in enumerate(names)}
         self._layers = layers
         self._threads = threads or Threads()
-        self._prefixes = prefixes
+        self.prefixes = prefixes
         self._weights: dict[int, tuple[object, WeightTally]] = {}
         self._sites: list[_Site] = []
         self._caches: dict[int, CacheCounts] = {}
-        self._linears = LinearCounter()
+        self._codes = CodesCounter()
+        self._linears: list[LinearCounter] = []
 
     def count_weights(self, weights: Iterable[Weight]) -> None:
         """Count weights before they run, together; others are counted when they first run."""
@@ -135,8 +136,9 @@ class Recorder:
         self._sites.append(site)
         if not isinstance(weight, TernaryWeight):
             return site.count_floats
-        count = self._linears.of(site.nonzero, site.tally)
-        if not self._prefixes:
+        count = LinearCounter(self._codes, site.nonzero, site.tally)
+        self._linears.append(count)
+        if not self.prefixes:
             return count
 
         def count_and_bound(codes: Codes, sums: NDArray[np.int32]) -> None:
@@ -173,7 +175,8 @@ class Recorder:
 
     def _table(self) -> Int64:
         """Return all counts, int64 [layers, rows, ``COUNT_COLUMNS``]."""
-        self._linears.settle()
+        for linear in self._linears:
+            linear.settle()
         table = np.zeros((self._layers, len(self._index), len(COUNT_COLUMNS)), np.int64)
         for site in self._sites:
             row = table[site.layer, site.row]

@@ -11,12 +11,18 @@ from numpy.typing import ArrayLike, NDArray
 from accelsim.errors import UserError
 from accelsim.functional.checkpoint import EMBEDDING, LM_HEAD, Checkpoint
 from accelsim.functional.checkpoint_config import shape_of
+from accelsim.functional.counts import LANE
 from accelsim.functional.generate import generate
+from accelsim.functional.linear import Linear, Report, TernaryLinear
 from accelsim.functional.network import Network
 from accelsim.functional.operator_rows import footprint, operator_rows, trace_form
+from accelsim.functional.operators import Floats, Quantised
 from accelsim.functional.opportunities import zero_fraction
 from accelsim.functional.recorder import Counter, Recorder
 from accelsim.trace import Phase, Trace, WeightSource, Workload
+
+
+_FEW_ROWS = 4
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,7 @@ def _record(
     watcher = _Watcher(recorder, network.checkpoint)
     recorder.count_weights(network.checkpoint.linears.values())
     generate(
-        network,
+        network if prefixes else network.with_linears(watcher.counted),
         tokens,
         workload.decode + 1,
         observer=watcher,
@@ -118,6 +124,11 @@ class _Watcher:
         self._phase = Phase.PREFILL
         self._counters: dict[str, Counter] = {}
 
+    def counted(self, layer: int, linear: Linear) -> Linear:
+        """Return a linear that counts itself, where that is possible."""
+        exact = isinstance(linear, TernaryLinear)
+        return _CountedLinear(linear, layer, self) if exact else linear
+
     def start_pass(self, number: int) -> None:
         phase = Phase.DECODE if number else Phase.PREFILL
         if phase != self._phase:
@@ -125,13 +136,16 @@ class _Watcher:
             self._counters.clear()
 
     def __call__(self, name: str, layer: int, kind: str, *operands: NDArray[Any]) -> None:
+        self.counter(name, layer, kind)(*operands)
+
+    def counter(self, name: str, layer: int, kind: str) -> Counter:
+        """Return what counts the product of this name in the phase that runs."""
         counter = self._counters.get(name)
         if counter is None:
             counter = self._counters[name] = self._open(name, layer, kind)
-        counter(*operands)
+        return counter
 
     def _open(self, name: str, layer: int, kind: str) -> Counter:
-        """Return what counts the product of this name in this phase."""
         if kind == "attention":
             return self._recorder.attention(self._phase, layer)
         prefix = self._phase.name.lower()
@@ -140,6 +154,25 @@ class _Watcher:
             return self._recorder.linear(f"{prefix}/lm_head", self._checkpoint.dense[tensor])
         row = f"{prefix}/{name.rpartition('.')[2]}"
         return self._recorder.linear(row, self._checkpoint.linears[name], layer)
+
+
+class _CountedLinear:
+    """A ternary linear that counts its operands, few rows while it dequantises them."""
+
+    def __init__(self, linear: TernaryLinear, layer: int, watcher: _Watcher) -> None:
+        self.enter = linear.enter
+        self._linear = linear
+        self._layer = layer
+        self._watcher = watcher
+
+    def __call__(self, x: Quantised, report: Report | None = None) -> Floats:
+        linear = self._linear
+        m, k = x.codes.shape
+        if m > _FEW_ROWS or k % LANE:
+            return linear(x, report)
+        sums = linear.product(x.codes)
+        counter = self._watcher.counter(linear.name, self._layer, "gemm")
+        return counter.dequantise(x.codes, sums, x.scales, linear.scale, linear.multiplies)
 
 
 def _check_tokens(tokens: NDArray[Any], workload: Workload) -> NDArray[Any]:
