@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from accelsim.functional.row_kernels import dequantise_rows
-from accelsim.kernels import inner_kernel, kernel
+from accelsim.kernels import inner_kernel, kernel, lean_kernel
 
 # Positions in a tally of one product; the last three count a second operand of floats.
 PAIRS, ZERO, ALONG_K, ALONG_M, SUM, WIDEST, SEEN = 0, 1, 2, 3, 4, 5, 6
@@ -36,7 +36,7 @@ FULL_8, FULL_16 = 255, 65535
 _TRIANGLE_ROWS = 32
 
 
-@inner_kernel
+@lean_kernel
 def ones(x):
     """Return how many bits of a uint64 are set; LLVM knows the pattern and vectorises it."""
     x = x - ((x >> _ONE) & _PAIRS_OF_BITS)
@@ -45,7 +45,7 @@ def ones(x):
     return (x * _EVERY_BYTE) >> _TOP
 
 
-@inner_kernel
+@lean_kernel
 def changes_within(row, width, size):
     """Return the bits that change between neighbours among the first width words of a row."""
     held = np.int64(_WIDTH // size)
@@ -61,7 +61,7 @@ def changes_within(row, width, size):
     return np.int64(total)
 
 
-@inner_kernel
+@lean_kernel
 def changes_between(row, above, width, size):
     """Return the bits in which the first width words of two rows differ."""
     held = np.int64(_WIDTH // size)
@@ -75,7 +75,7 @@ def changes_between(row, above, width, size):
     return np.int64(total)
 
 
-@inner_kernel
+@lean_kernel
 def mark_nonzero(row, count, size, marks):
     """Add one to the mark of every non-zero word in the first count uint64 of a row.
 
@@ -89,7 +89,7 @@ def mark_nonzero(row, count, size, marks):
         marks[i] += (filled & ~below) >> shift
 
 
-@inner_kernel
+@lean_kernel
 def collect(marks, size, nonzero):
     """Add the marks of int32 [k] words to nonzero and clear them."""
     if size == CODE:
@@ -113,7 +113,7 @@ def count_words(rows, size, nonzero):
     return _count_rows(rows, size, nonzero, np.zeros(rows.shape[1], np.uint64))
 
 
-@inner_kernel
+@lean_kernel
 def _count_rows(rows, size, nonzero, marks):
     """Do what `count_words` does; marks, a uint64 for each of a row, are zero before and after."""
     full = FULL_8 if size == CODE else FULL_16
@@ -127,7 +127,7 @@ def _count_rows(rows, size, nonzero, marks):
     return _changes_in_rows(flat, rows.shape[1], nonzero.shape[0], size), between
 
 
-@inner_kernel
+@lean_kernel
 def _changes_in_rows(flat, stride, width, size):
     """Return what `changes_within` finds in all rows, ``stride`` uint64 each.
 
@@ -229,7 +229,7 @@ def tally_marks(marks, rows, weight_nonzero, tally):
     _tally_met(nonzero, rows * nonzero.shape[0], weight_nonzero, tally)
 
 
-@inner_kernel
+@lean_kernel
 def round_row(values, row):
     """Write float32 values as bfloat16, nearest and halves to even, into the words of a row."""
     bits = values.view(np.uint32)
@@ -238,7 +238,7 @@ def round_row(values, row):
         words[i] = _u32(_u32(bits[i] + _HALF) + _u32((bits[i] >> _SHIFT) & _UNIT)) >> _SHIFT
 
 
-@inner_kernel
+@lean_kernel
 def _is_nonzero(word):
     """Return 1 where a 16-bit float differs from zero: the top bit of a sum says so."""
     return np.int32(_u32(_u32(word & _HALF) + _HALF) >> _SIGN)
@@ -276,7 +276,7 @@ def extend_cache(fresh, start, by_position, newest, nonzero, totals):
                     newest[b, h, i] = row[i]
 
 
-@inner_kernel
+@lean_kernel
 def _tally_rows(rows, weight_nonzero, nonzero, marks, tally):
     """Count a moving operand of floats and the steps that count.
 
@@ -289,7 +289,7 @@ def _tally_rows(rows, weight_nonzero, nonzero, marks, tally):
     _tally_met(nonzero, rows.shape[0] * nonzero.shape[0], weight_nonzero, tally)
 
 
-@inner_kernel
+@lean_kernel
 def _tally_met(nonzero, elements, weight_nonzero, tally):
     """Add zeros among ``elements`` and steps with neither operand zero, from counts by k."""
     found = pairs = 0
@@ -300,7 +300,7 @@ def _tally_met(nonzero, elements, weight_nonzero, tally):
     tally[PAIRS] += pairs
 
 
-@inner_kernel
+@lean_kernel
 def _tally_caches(totals, tally):
     """Add both second operands of an instance; the reduction of values runs over positions."""
     keys, values = totals[0], totals[1]
@@ -380,8 +380,12 @@ def tally_prompt(q, keys, shares, totals, value_nonzero, first, last, tally):
         h = head // group
         for p in range(positions):
             round_row(q[b, p, head * d : (head + 1) * d], rows[p])
+        zeros = tally[0, ZERO]
         _tally_rows(rows, unpaired, room, marks, tally[0])
-        _tally_causal_pairs(rows, keys[b, :, h * d : (h + 1) * d], tally[0])
+        if tally[0, ZERO] == zeros and totals[0, b, h, NONZERO] == positions * d:
+            tally[0, PAIRS] += positions * (positions + 1) // 2 * d
+        else:
+            _tally_causal_pairs(rows, keys[b, :, h * d : (h + 1) * d], tally[0])
         _tally_triangle(shares[b, head], value_nonzero[b, h], tally[1])
         _tally_caches(totals[:, b, h], tally)
 

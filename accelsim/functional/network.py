@@ -199,7 +199,7 @@ class Network:
         batch, count, heads = q.shape[0], q.shape[1], self.config.heads
         end = cache.length + count
         keys, values = cache.keys[number], cache.values[number]
-        kept = None if observer is None else np.zeros((batch, heads, count, end), np.float32)
+        kept = None if observer is None else np.empty((batch, heads, count, end), np.float32)
         a = operators.attend(q, keys, values, cache.length, heads, self.threads, kept)
         if observer is not None and kept is not None:
             name = f"model.layers.{number}.self_attn"

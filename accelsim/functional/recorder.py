@@ -130,7 +130,8 @@ class Recorder:
             weight: [n, k].
             layer: Which layer.
         """
-        self.count_weights([weight])
+        if id(weight) not in self._weights:
+            self.count_weights([weight])
         counted = self._weights[id(weight)][1]
         site = _Site(self._index[name], layer, weight, counted)
         self._sites.append(site)
