@@ -413,8 +413,8 @@ def _tally_causal_pairs(rows, keys, tally):
 def _tally_triangle(shares, weight_nonzero, tally):
     """Count rows of floats [P, P], row i up to column i, against counts of values by position.
 
-    Rows are taken some at a time, as long as the longest of them: what lies above the diagonal is
-    zero, and the changes from its last word to the zeros around it are taken off again.
+    Rows are taken some at a time, with zeros up to the longest of them, and the changes from the
+    last word of a row to the zeros around it are taken off again.
     """
     positions = shares.shape[0]
     kept = np.zeros((_TRIANGLE_ROWS + 1) * ((positions + 3) // 4), np.uint64)
@@ -427,8 +427,10 @@ def _tally_triangle(shares, weight_nonzero, tally):
         rows = kept[: (end - begin + above) * room].reshape(-1, room)
         for i in range(begin - above, end):
             row = rows[i - begin + above]
-            row[room - 1] = _NONE
-            round_row(shares[i, :end], row)
+            round_row(shares[i, : i + 1], row)
+            words = row.view(np.uint16)
+            for j in range(i + 1, words.shape[0]):
+                words[j] = 0
         within, between = _count_rows(rows[above:], FLOAT, nonzero[:end], marks[:room])
         if above:
             between += changes_between(rows[0], rows[1], end, FLOAT)

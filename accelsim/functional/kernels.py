@@ -387,7 +387,7 @@ def attention_units(
     q, out [b, p, heads * d]: query i stands at position start + i and attends to itself and all
     before it. keys [b, kv_heads, c / 64, d * 64], panels over positions; values [b, kv_heads,
     d / 64 rounded up, c * 64], panels over d. kept [b, heads, p, start + p] receives the
-    probabilities and zeros above the diagonal, or is empty. Scores are summed over d, then scaled and softened over the true
+    probabilities, or is empty. Scores are summed over d, then scaled and softened over the true
     context; the outputs are summed over positions. Four queries at a time, of heads that share
     keys before those of further positions, read keys and values once.
     """
@@ -422,8 +422,6 @@ def attention_units(
                     shares = kept[row, head + (n + r) % sharing, (n + r) // sharing]
                     for t in range(lengths[r]):
                         shares[t] = scores[r, t]
-                    for t in range(lengths[r], shares.shape[0]):
-                        shares[t] = ZERO
             _value_tile(scores[:rows], values[row, head // group], lengths, sums, queries)
             for r in range(rows):
                 i = (n + r) // sharing

@@ -48,7 +48,7 @@ class Observer(Protocol):
                 ``gemm``: int8 codes [M, k] and int32 sums [M, n], which nobody will write, or, of
                 a network that is not ternary, float32 operands [M, k] and results [M, n];
                 ``attention``: float32 queries [B, P, N * D], keys and values of the pass's own
-                positions [B, P, K * D] and probabilities [B, N, P, C], zero above the diagonal;
+                positions [B, P, K * D] and probabilities [B, N, P, C], anything above the diagonal;
                 ``lm_head``: float32 operands [m, H] and logits [m, V].
             operands: See kind.
         """

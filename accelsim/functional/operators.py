@@ -309,7 +309,7 @@ def attend(
         heads: Query heads, a multiple of kv_heads.
         threads: They share (batch row, head) pairs.
         kept: Where given, float32 [batch, heads, positions, start + positions] that receives the
-            probabilities, and zeros above the diagonal.
+            probabilities on and below the diagonal.
     """
     batch, positions, width = q.shape
     d = width // heads

@@ -37,7 +37,7 @@ class _Site:
         self.row = row
         self.layer = layer
         self.weight = weight
-        self.columns = counted.columns
+        self.counted = np.array([counted.columns.get(name, 0) for name in COUNT_COLUMNS], np.int64)
         self.nonzero = counted.nonzero
         self.tally = np.zeros(TALLY, np.int64)
         self.bound = self.prefix = -1
@@ -182,9 +182,7 @@ class Recorder:
         for site in self._sites:
             row = table[site.layer, site.row]
             row[_MOVING] = site.tally[: len(_MOVING)]
-            seen = int(site.tally[count_kernels.SEEN])
-            for column, count in site.columns.items():
-                row[_COLUMN[column]] = seen * count
+            row += site.tally[count_kernels.SEEN] * site.counted
         for layer, cache in self._caches.items():
             for phase, tally in cache.tallies.items():
                 for name, counted in zip(("attention_qk", "attention_av"), tally, strict=True):
