@@ -12,8 +12,9 @@ K kv heads, D head_dim, C context, V vocabulary.
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -45,8 +46,8 @@ class Observer(Protocol):
             name: Tensor name without ``.weight``, or ``model.layers.N.self_attn``.
             layer: Layer number; -1 for the lm_head.
             kind: Says what the operands are:
-                ``gemm``: int8 codes [M, k] and int32 sums [M, n], which nobody will write, or, of
-                a network that is not ternary, float32 operands [M, k] and results [M, n];
+                ``gemm``: int8 codes [M, k] and int32 sums [M, n], or, of a network that is not
+                ternary, float32 operands [M, k] and results [M, n];
                 ``attention``: float32 queries [B, P, N * D], keys and values of the pass's own
                 positions [B, P, K * D] and probabilities [B, N, P, C], anything above the diagonal;
                 ``lm_head``: float32 operands [m, H] and logits [m, V].
@@ -70,8 +71,18 @@ class Layer:
     up: Linear
     down: Linear
 
-
-_LINEARS = [field.name for field in fields(Layer) if field.type == "Linear"]
+    def with_linears(self, change: Callable[[Linear], Linear]) -> Layer:
+        """Return the layer with what ``change`` makes of each linear."""
+        return replace(
+            self,
+            q=change(self.q),
+            k=change(self.k),
+            v=change(self.v),
+            o=change(self.o),
+            gate=change(self.gate),
+            up=change(self.up),
+            down=change(self.down),
+        )
 
 
 class Network:
@@ -117,7 +128,7 @@ class Network:
         """
         other = copy.copy(self)
         other._layers = [
-            replace(layer, **{name: change(number, getattr(layer, name)) for name in _LINEARS})
+            layer.with_linears(functools.partial(change, number))
             for number, layer in enumerate(self._layers)
         ]
         return other

@@ -33,8 +33,9 @@ _FIELD = np.uint8(2)
 def count_packed(packed, outputs, nonzero, totals):
     """Count packed rows, uint8 [quarter, k] as in `TernaryWeight`, of which ``outputs`` count.
 
-    Counts the non-zero weights of each column in nonzero, int32 [k], and the rest in totals, int64
-    [TOTALS]; both are zero before. Rows are copied behind each other, as whole uint64 with zero weights behind them.
+    Counts the non-zero weights of each column in nonzero, int32 [k], and all else in totals, int64
+    [TOTALS]; both are zero before. Rows are copied behind each other, as whole uint64 with zero
+    weights behind them.
     """
     quarter, inputs = packed.shape
     lanes = (inputs + 7) // 8

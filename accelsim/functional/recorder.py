@@ -96,7 +96,7 @@ class Recorder:
         self._index = {name: position for position, name in enumerate(names)}
         self._layers = layers
         self._threads = threads or Threads()
-        self.prefixes = prefixes
+        self._prefixes = prefixes
         self._weights: dict[int, tuple[object, WeightTally]] = {}
         self._sites: list[_Site] = []
         self._caches: dict[int, CacheCounts] = {}
@@ -139,7 +139,7 @@ class Recorder:
             return site.count_floats
         count = LinearCounter(self._codes, site.nonzero, site.tally)
         self._linears.append(count)
-        if not self.prefixes:
+        if not self._prefixes:
             return count
 
         def count_and_bound(codes: Codes, sums: NDArray[np.int32]) -> None:

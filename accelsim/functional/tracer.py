@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from accelsim.errors import UserError
 from accelsim.functional.checkpoint import EMBEDDING, LM_HEAD, Checkpoint
 from accelsim.functional.checkpoint_config import shape_of
-from accelsim.functional.counts import LANE
+from accelsim.functional.counts import LANE, LinearCounter
 from accelsim.functional.generate import generate
 from accelsim.functional.linear import Linear, Report, TernaryLinear
 from accelsim.functional.network import Network
@@ -20,7 +20,6 @@ from accelsim.functional.operators import Floats, Quantised
 from accelsim.functional.opportunities import zero_fraction
 from accelsim.functional.recorder import Counter, Recorder
 from accelsim.trace import Phase, Trace, WeightSource, Workload
-
 
 _FEW_ROWS = 4
 
@@ -89,7 +88,7 @@ def _record(
     watcher = _Watcher(recorder, network.checkpoint)
     recorder.count_weights(network.checkpoint.linears.values())
     generate(
-        network if prefixes else network.with_linears(watcher.counted),
+        network.with_linears(watcher.counted),
         tokens,
         workload.decode + 1,
         observer=watcher,
@@ -125,9 +124,8 @@ class _Watcher:
         self._counters: dict[str, Counter] = {}
 
     def counted(self, layer: int, linear: Linear) -> Linear:
-        """Return a linear that counts itself, where that is possible."""
-        exact = isinstance(linear, TernaryLinear)
-        return _CountedLinear(linear, layer, self) if exact else linear
+        """Return a linear that counts its operands where this is soonest done."""
+        return _CountedLinear(linear, layer, self) if isinstance(linear, TernaryLinear) else linear
 
     def start_pass(self, number: int) -> None:
         phase = Phase.DECODE if number else Phase.PREFILL
@@ -157,7 +155,7 @@ class _Watcher:
 
 
 class _CountedLinear:
-    """A ternary linear that counts its operands, few rows while it dequantises them."""
+    """A ternary linear that counts few rows while it dequantises them, and reports others."""
 
     def __init__(self, linear: TernaryLinear, layer: int, watcher: _Watcher) -> None:
         self.enter = linear.enter
@@ -166,13 +164,13 @@ class _CountedLinear:
         self._watcher = watcher
 
     def __call__(self, x: Quantised, report: Report | None = None) -> Floats:
-        linear = self._linear
-        m, k = x.codes.shape
-        if m > _FEW_ROWS or k % LANE:
-            return linear(x, report)
-        sums = linear.product(x.codes)
-        counter = self._watcher.counter(linear.name, self._layer, "gemm")
-        return counter.dequantise(x.codes, sums, x.scales, linear.scale, linear.multiplies)
+        linear, (m, k) = self._linear, x.codes.shape
+        if m <= _FEW_ROWS and k % LANE == 0:
+            count = self._watcher.counter(linear.name, self._layer, "gemm")
+            if isinstance(count, LinearCounter):
+                sums = linear.product(x.codes)
+                return count.dequantise(x.codes, sums, x.scales, linear.scale, linear.multiplies)
+        return linear(x, report)
 
 
 def _check_tokens(tokens: NDArray[Any], workload: Workload) -> NDArray[Any]:
