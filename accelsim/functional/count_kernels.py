@@ -244,6 +244,13 @@ def _is_nonzero(word):
     return np.int32(_u32(_u32(word & _HALF) + _HALF) >> _SIGN)
 
 
+@lean_kernel
+def _round_rows(values, rows):
+    """Do as `round_row` for float32 values [r, d]."""
+    for r in range(rows.shape[0]):
+        round_row(values[r], rows[r])
+
+
 @kernel
 def extend_cache(fresh, start, by_position, newest, nonzero, totals):
     """Count positions start, start + 1, ... of keys or values, float32 [B, P, K * D].
@@ -255,25 +262,33 @@ def extend_cache(fresh, start, by_position, newest, nonzero, totals):
     batch, heads, room = newest.shape
     d = fresh.shape[2] // heads
     row = np.zeros(room, np.uint64)
-    words = row.view(np.uint16)
     for b in range(batch):
         for h in range(heads):
-            for p in range(fresh.shape[1]):
-                round_row(fresh[b, p, h * d : (h + 1) * d], row)
-                found = np.int32(0)
-                for i in range(d):
-                    found += _is_nonzero(words[i])
-                if by_position:
-                    nonzero[b, h, start + p] = found
-                else:
-                    for i in range(d):
-                        nonzero[b, h, i] += _is_nonzero(words[i])
-                totals[b, h, NONZERO] += found
-                totals[b, h, WITHIN] += changes_within(row, d, FLOAT)
-                if start + p > 0:
-                    totals[b, h, BETWEEN] += changes_between(row, newest[b, h], d, FLOAT)
-                for i in range(room):
-                    newest[b, h, i] = row[i]
+            mine = fresh[b, :, h * d : (h + 1) * d]
+            _extend_head(mine, start, by_position, row, newest[b, h], nonzero[b, h], totals[b, h])
+
+
+@lean_kernel
+def _extend_head(fresh, start, by_position, row, newest, nonzero, totals):
+    """Do what `extend_cache` does for one head, float32 [P, D]; row is room for one position."""
+    d = fresh.shape[1]
+    words = row.view(np.uint16)
+    for p in range(fresh.shape[0]):
+        round_row(fresh[p], row)
+        found = np.int32(0)
+        for i in range(d):
+            found += _is_nonzero(words[i])
+        if by_position:
+            nonzero[start + p] = found
+        else:
+            for i in range(d):
+                nonzero[i] += _is_nonzero(words[i])
+        totals[NONZERO] += found
+        totals[WITHIN] += changes_within(row, d, FLOAT)
+        if start + p > 0:
+            totals[BETWEEN] += changes_between(row, newest, d, FLOAT)
+        for i in range(row.shape[0]):
+            newest[i] = row[i]
 
 
 @lean_kernel
@@ -317,8 +332,7 @@ def tally_floats(x, weight_nonzero, tally):
     """Add an instance of a product of float32 x [m, k], as bfloat16, to tally int64 [TALLY]."""
     m, k = x.shape
     rows = np.zeros((m, (k + 3) // 4), np.uint64)
-    for row in range(m):
-        round_row(x[row], rows[row])
+    _round_rows(x, rows)
     marks = np.zeros(rows.shape[1], np.uint64)
     _tally_rows(rows, weight_nonzero, np.empty(k, np.int32), marks, tally)
     tally[SEEN] += 1
@@ -351,10 +365,9 @@ def tally_step(q, keys, values, shares, start, newest, totals, key_nonzero, valu
     marks = np.zeros((max(context, d) + 3) // 4, np.uint64)
     for b in range(batch):
         for h in range(kv_heads):
-            for j in range(group):
-                head = h * group + j
-                round_row(q[b, 0, head * d : (head + 1) * d], query_rows[j])
-                round_row(shares[b, head, 0], share_rows[j])
+            first = h * group
+            _round_rows(q[b, 0, first * d : (first + group) * d].reshape(group, d), query_rows)
+            _round_rows(shares[b, first : first + group, 0], share_rows)
             query_marks, share_marks = marks[: (d + 3) // 4], marks[: (context + 3) // 4]
             _tally_rows(query_rows, key_nonzero[b, h], room[:d], query_marks, tally[0])
             _tally_rows(share_rows, value_nonzero[b, h], room[:context], share_marks, tally[1])
@@ -378,8 +391,7 @@ def tally_prompt(q, keys, shares, totals, value_nonzero, first, last, tally):
     for unit in range(first, last):
         b, head = unit // heads, unit % heads
         h = head // group
-        for p in range(positions):
-            round_row(q[b, p, head * d : (head + 1) * d], rows[p])
+        _round_rows(q[b, :, head * d : (head + 1) * d], rows)
         zeros = tally[0, ZERO]
         _tally_rows(rows, unpaired, room, marks, tally[0])
         if tally[0, ZERO] == zeros and totals[0, b, h, NONZERO] == positions * d:
@@ -425,19 +437,32 @@ def _tally_triangle(shares, weight_nonzero, tally):
         above = 1 if begin > 0 else 0  # the row before joins in, as a neighbour
         room = (end + 3) // 4
         rows = kept[: (end - begin + above) * room].reshape(-1, room)
-        for i in range(begin - above, end):
-            row = rows[i - begin + above]
-            round_row(shares[i, : i + 1], row)
-            words = row.view(np.uint16)
-            for j in range(i + 1, words.shape[0]):
-                words[j] = 0
+        last = _round_triangle(shares, begin, above, rows)
         within, between = _count_rows(rows[above:], FLOAT, nonzero[:end], marks[:room])
         if above:
             between += changes_between(rows[0], rows[1], end, FLOAT)
-        for i in range(begin, end):
-            last = np.int64(ones(_u64(rows[i - begin + above].view(np.uint16)[i])))
-            within -= last if i + 1 < end else 0
-            between -= last if i > 0 else 0
-        tally[ALONG_K] += within
-        tally[ALONG_M] += between
+        tally[ALONG_K] += within - last[0]
+        tally[ALONG_M] += between - last[1]
     _tally_met(nonzero, positions * (positions + 1) // 2, weight_nonzero, tally)
+
+
+@lean_kernel
+def _round_triangle(shares, begin, above, rows):
+    """Write rows begin - above, ... of a triangle to rows, zeros behind the diagonal.
+
+    Returns the bits of the last words of rows from ``begin`` on, as far as zeros stand behind them,
+    and as far as zeros stand above them.
+    """
+    end = begin - above + rows.shape[0]
+    behind = over = 0
+    for r in range(rows.shape[0]):
+        i = begin - above + r
+        round_row(shares[i, : i + 1], rows[r])
+        words = rows[r].view(np.uint16)
+        for j in range(i + 1, words.shape[0]):
+            words[j] = 0
+        if i >= begin:
+            bits = np.int64(ones(_u64(words[i])))
+            behind += bits if i + 1 < end else 0
+            over += bits if i > 0 else 0
+    return behind, over
