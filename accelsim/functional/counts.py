@@ -180,8 +180,9 @@ class LinearCounter:
 
     def settle(self) -> None:
         """Add to the tally what is known by column only."""
-        count_kernels.tally_marks(self._marks, self._marked, self._weight_nonzero, self._tally)
-        self._marked = 0
+        if self._marked:
+            count_kernels.tally_marks(self._marks, self._marked, self._weight_nonzero, self._tally)
+            self._marked = 0
 
 
 def widest_sums(codes: Codes, weight: TernaryWeight) -> tuple[int, int]:
