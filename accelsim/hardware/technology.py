@@ -21,6 +21,7 @@ from accelsim.config import read_yaml
 from accelsim.errors import UserError, did_you_mean
 from accelsim.hardware.prices import (
     ACCUMULATOR,
+    PRIMITIVES,
     WIDEST_BITS,
     Bits,
     Entry,
@@ -31,6 +32,7 @@ from accelsim.hardware.prices import (
     formula,
     line_through,
     parse_entry,
+    published_energies,
     weakest,
     weighted,
 )
@@ -43,11 +45,6 @@ ACCUMULATOR_BITS = np.arange(8, 65)
 SHOWN_BITS, MANY_WIDTHS = 32, 64
 # Resolved prices that a technology keeps: families of a sweep ask for the same again and again.
 KEPT_PRICES = 4096
-PRIMITIVES = tuple(
-    f"{kind}_{operation}"
-    for kind in ("fp32", "fp16", "int8", "int32")
-    for operation in ("add", "mul")
-)
 _KEYS = {
     "name": str,
     "description": str,
@@ -273,7 +270,7 @@ def load_technology(name_or_path: str | os.PathLike[str]) -> Technology:
         **fields,
         file=str(path),
         entries=entries,
-        published=_published(content.get("primitives"), path),
+        published=published_energies(content.get("primitives"), path),
     )
     _check(technology)
     return technology
@@ -336,30 +333,6 @@ def _fields(content: Mapping[str, Any], file: Path) -> dict[str, Any]:
 
 def _is_whole(value: Any, kind: type) -> bool:
     return kind is float and type(value) is int
-
-
-def _published(content: Any, file: Path) -> dict[str, float] | None:
-    """Return the papers' table, all eight operations or none."""
-    if content is None:
-        return None
-    if not isinstance(content, Mapping) or set(content) != {"source", *PRIMITIVES}:
-        raise UserError(
-            "must hold source and the eight energies in pJ",
-            file=file,
-            key="primitives",
-            allowed="allowed: source, " + ", ".join(PRIMITIVES),
-        )
-    for name in PRIMITIVES:
-        if type(content[name]) not in (int, float) or not content[name] > 0:
-            raise UserError(
-                "must be a positive energy in pJ",
-                file=file,
-                key=f"primitives.{name}",
-                value=content[name],
-            )
-    if not isinstance(content["source"], str) or not content["source"].strip():
-        raise UserError("must be a text", file=file, key="primitives.source")
-    return {name: float(content[name]) for name in PRIMITIVES}
 
 
 def _check(technology: Technology) -> None:
