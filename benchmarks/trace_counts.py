@@ -95,7 +95,7 @@ def linear(m: int, name: str) -> dict[str, float]:
     fixed = counts.tally_ternary(weight)
     tally = np.zeros(count_kernels.TALLY, np.int64)
 
-    count = counts.LinearCounter().of(fixed.nonzero, tally)
+    count = counts.LinearCounter(counts.CodesCounter(), fixed.nonzero, tally)
 
     (product,), (counted,), (once,) = least(
         ROUNDS,

@@ -8,7 +8,7 @@ from checkpoint_factory import bfloat16_bits, pack
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelsim.functional import counts
+from accelsim.functional import counts, operators
 from accelsim.functional.cache_counts import CacheCounts
 from accelsim.functional.checkpoint import TernaryWeight
 from accelsim.functional.count_kernels import (
@@ -26,6 +26,7 @@ from accelsim.functional.count_kernels import (
     tally_floats,
 )
 from accelsim.functional.counts import (
+    CodesCounter,
     LaneProfile,
     LinearCounter,
     bf16_words,
@@ -127,8 +128,8 @@ def test_a_linear_is_counted_step_by_step(m: int, n: int, k: int, seed: int) -> 
     x, w = sparse_codes(rng, m, k), ternary(rng, n, k)
     products = x.astype(np.int64)[:, None, :] * w[None]
     sums = products.sum(axis=2).astype(np.int32)
-    tally, counter = empty_tally(), LinearCounter()
-    count = counter.of(tally_ternary(weight_of(w)).nonzero, tally)
+    tally = empty_tally()
+    count = LinearCounter(CodesCounter(), tally_ternary(weight_of(w)).nonzero, tally)
     for _ in range(2):
         count(x, sums)
     words = x.astype(np.int16) & 0xFF
@@ -141,10 +142,34 @@ def test_a_linear_is_counted_step_by_step(m: int, n: int, k: int, seed: int) -> 
     assert tally[SEEN] == 2
 
 
+@given(m=st.integers(1, 4), lanes=st.integers(1, 5), seed=SEEDS, multiplies=st.booleans())
+@settings(max_examples=20)
+def test_few_rows_count_alike_while_they_are_dequantised(
+    m: int, lanes: int, seed: int, multiplies: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    w = ternary(rng, 11, 8 * lanes)
+    nonzero = tally_ternary(weight_of(w)).nonzero
+    one_by_one, along_the_way = empty_tally(), empty_tally()
+    count = LinearCounter(CodesCounter(), nonzero, one_by_one)
+    counter = LinearCounter(CodesCounter(), nonzero, along_the_way)
+    scales, scale = rng.random(m, np.float32), np.float32(0.3)
+    # More rows in all than an eight-bit count of them holds.
+    for _ in range(300):
+        x = sparse_codes(rng, m, 8 * lanes)
+        sums = (x.astype(np.int32) @ w.T).astype(np.int32)
+        count(x, sums)
+        y = counter.dequantise(x, sums, scales, scale, multiplies)
+    counter.settle()
+    assert along_the_way.tolist() == one_by_one.tolist()
+    wanted = operators.dequantise(sums, scales, scale, multiplies, Threads(1))
+    assert y.tobytes() == wanted.tobytes()
+
+
 def test_columns_of_more_than_255_rows_are_counted() -> None:
     x = np.ones((700, 8), np.int8)
     tally = empty_tally()
-    LinearCounter().of(np.full(8, 3, np.int32), tally)(x, np.zeros((700, 4), np.int32))
+    LinearCounter(CodesCounter(), np.full(8, 3, np.int32), tally)(x, np.zeros((700, 4), np.int32))
     assert tally[PAIRS] == 700 * 8 * 3
 
 
@@ -199,8 +224,11 @@ class Attention:
         heads, end = kv * group, prompt + steps
         self.q = sparse_floats(rng, batch, end, heads * d)
         self.k, self.v = (sparse_floats(rng, batch, end, kv * d) for _ in range(2))
+        for operand, without_zeros in ((self.q, seed & 1), (self.k, seed & 2)):
+            operand[(operand == 0) & bool(without_zeros)] = 1
+        shares = sparse_floats(rng, batch, heads, prompt, prompt)
         self.shares = [
-            np.tril(sparse_floats(rng, batch, heads, prompt, prompt)),
+            np.where(np.tri(prompt, dtype=bool), shares, np.float32(np.nan)),
             *(sparse_floats(rng, batch, heads, 1, p + 1) for p in range(prompt, end)),
         ]
 

@@ -51,7 +51,7 @@ class CacheCounts:
             queries: float32 [B, P, N * D].
             keys: float32 [B, P, K * D].
             values: float32 [B, P, K * D].
-            shares: float32 [B, N, P, P], the probabilities; zero above the diagonal.
+            shares: float32 [B, N, P, P], the probabilities; what is above the diagonal is not read.
         """
         if self._positions or shares.shape[3] != keys.shape[1]:
             raise ValueError(f"a prompt of {keys.shape[1]} positions behind {self._positions}")

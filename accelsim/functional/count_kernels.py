@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from accelsim.kernels import inner_kernel, kernel
+from accelsim.functional.row_kernels import dequantise_rows
+from accelsim.kernels import inner_kernel, kernel, lean_kernel
 
 # Positions in a tally of one product; the last three count a second operand of floats.
 PAIRS, ZERO, ALONG_K, ALONG_M, SUM, WIDEST, SEEN = 0, 1, 2, 3, 4, 5, 6
@@ -31,11 +32,11 @@ CODE, FLOAT = _u64(8), _u64(16)  # sizes of a word
 _BELOW_TOP_8, _BELOW_TOP_16 = _u64(0x7F7F7F7F7F7F7F7F), _u64(0x7FFF7FFF7FFF7FFF)
 _HALF, _SIGN, _SHIFT, _UNIT = _u32(0x7FFF), _u32(15), _u32(16), _u32(1)
 # Rows until a mark of 8 or of 16 bits is full.
-_FULL_8, _FULL_16 = 255, 65535
+FULL_8, FULL_16 = 255, 65535
 _TRIANGLE_ROWS = 32
 
 
-@inner_kernel
+@lean_kernel
 def ones(x):
     """Return how many bits of a uint64 are set; LLVM knows the pattern and vectorises it."""
     x = x - ((x >> _ONE) & _PAIRS_OF_BITS)
@@ -44,7 +45,7 @@ def ones(x):
     return (x * _EVERY_BYTE) >> _TOP
 
 
-@inner_kernel
+@lean_kernel
 def changes_within(row, width, size):
     """Return the bits that change between neighbours among the first width words of a row."""
     held = np.int64(_WIDTH // size)
@@ -60,7 +61,7 @@ def changes_within(row, width, size):
     return np.int64(total)
 
 
-@inner_kernel
+@lean_kernel
 def changes_between(row, above, width, size):
     """Return the bits in which the first width words of two rows differ."""
     held = np.int64(_WIDTH // size)
@@ -74,7 +75,7 @@ def changes_between(row, above, width, size):
     return np.int64(total)
 
 
-@inner_kernel
+@lean_kernel
 def mark_nonzero(row, count, size, marks):
     """Add one to the mark of every non-zero word in the first count uint64 of a row.
 
@@ -88,7 +89,7 @@ def mark_nonzero(row, count, size, marks):
         marks[i] += (filled & ~below) >> shift
 
 
-@inner_kernel
+@lean_kernel
 def collect(marks, size, nonzero):
     """Add the marks of int32 [k] words to nonzero and clear them."""
     if size == CODE:
@@ -112,10 +113,10 @@ def count_words(rows, size, nonzero):
     return _count_rows(rows, size, nonzero, np.zeros(rows.shape[1], np.uint64))
 
 
-@inner_kernel
+@lean_kernel
 def _count_rows(rows, size, nonzero, marks):
     """Do what `count_words` does; marks, a uint64 for each of a row, are zero before and after."""
-    full = _FULL_8 if size == CODE else _FULL_16
+    full = FULL_8 if size == CODE else FULL_16
     for r in range(rows.shape[0]):
         mark_nonzero(rows[r], rows.shape[1], size, marks)
         if (r + 1) % full == 0:
@@ -126,7 +127,7 @@ def _count_rows(rows, size, nonzero, marks):
     return _changes_in_rows(flat, rows.shape[1], nonzero.shape[0], size), between
 
 
-@inner_kernel
+@lean_kernel
 def _changes_in_rows(flat, stride, width, size):
     """Return what `changes_within` finds in all rows, ``stride`` uint64 each.
 
@@ -142,6 +143,28 @@ def _changes_in_rows(flat, stride, width, size):
         kept = behind if i + 1 < flat.shape[0] else behind & (_LOWEST >> size)
         total -= np.int64(ones(change & kept))
     return total
+
+
+@inner_kernel
+def _largest_sum(codes):
+    """Return the largest sum of |code| over a row."""
+    largest = 0
+    for row in range(codes.shape[0]):
+        total = np.int32(0)
+        for code in codes[row]:
+            total += np.int32(abs(np.int32(code)))
+        largest = max(largest, np.int64(total))
+    return largest
+
+
+@inner_kernel
+def _widest(accumulators):
+    """Return the largest |accumulator|."""
+    widest = np.int32(0)
+    for row in range(accumulators.shape[0]):
+        for i in range(accumulators.shape[1]):
+            widest = max(widest, np.int32(abs(accumulators[row, i])))
+    return np.int64(widest)
 
 
 @kernel
@@ -160,13 +183,7 @@ def tally_codes(codes, nonzero, moving):
     moving[ALONG_K] = within
     moving[ALONG_M] = between
     moving[SEEN] = 1
-    largest = 0
-    for row in range(m):
-        total = np.int32(0)
-        for code in codes[row]:
-            total += np.int32(abs(np.int32(code)))
-        largest = max(largest, np.int64(total))
-    moving[SUM] = largest
+    moving[SUM] = _largest_sum(codes)
 
 
 @kernel
@@ -178,27 +195,41 @@ def tally_linear(moving, nonzero, weight_nonzero, accumulators, tally):
     pairs = 0
     for i in range(nonzero.shape[0]):
         pairs += np.int64(nonzero[i]) * np.int64(weight_nonzero[i])
-    widest = np.int32(0)
-    for row in range(accumulators.shape[0]):
-        for i in range(accumulators.shape[1]):
-            widest = max(widest, np.int32(abs(accumulators[row, i])))
     tally[PAIRS] += pairs
     for count in (ZERO, ALONG_K, ALONG_M, SEEN):
         tally[count] += moving[count]
     tally[SUM] = max(tally[SUM], moving[SUM])
-    tally[WIDEST] = max(tally[WIDEST], np.int64(widest))
+    tally[WIDEST] = max(tally[WIDEST], _widest(accumulators))
 
 
 @kernel
-def tally_small_linear(codes, weight_nonzero, accumulators, tally):
-    """Do what `tally_codes` and `tally_linear` do, in one call."""
-    nonzero = np.empty(weight_nonzero.shape[0], np.int32)
-    moving = np.empty(TALLY, np.int64)
-    tally_codes(codes, nonzero, moving)
-    tally_linear(moving, nonzero, weight_nonzero, accumulators, tally)
+def dequantise_few(accumulators, scales, weight_scale, multiplies, out, codes, marks, tally):
+    """Do as `dequantise_rows` and add the instance to tally, but for what `tally_marks` adds.
+
+    codes int8 [m, k], k a multiple of 8; marks uint64 [k / 8] as in `mark_nonzero`.
+    """
+    dequantise_rows(accumulators, scales, weight_scale, multiplies, out)
+    rows = codes.view(np.uint64)
+    m, k = codes.shape
+    for r in range(m):
+        mark_nonzero(rows[r], rows.shape[1], CODE, marks)
+        tally[ALONG_K] += changes_within(rows[r], k, CODE)
+        if r > 0:
+            tally[ALONG_M] += changes_between(rows[r - 1], rows[r], k, CODE)
+    tally[SUM] = max(tally[SUM], _largest_sum(codes))
+    tally[WIDEST] = max(tally[WIDEST], _widest(accumulators))
+    tally[SEEN] += 1
 
 
-@inner_kernel
+@kernel
+def tally_marks(marks, rows, weight_nonzero, tally):
+    """Add what the marks of so many rows of codes say and clear them."""
+    nonzero = np.zeros(weight_nonzero.shape[0], np.int32)
+    collect(marks, CODE, nonzero)
+    _tally_met(nonzero, rows * nonzero.shape[0], weight_nonzero, tally)
+
+
+@lean_kernel
 def round_row(values, row):
     """Write float32 values as bfloat16, nearest and halves to even, into the words of a row."""
     bits = values.view(np.uint32)
@@ -207,10 +238,17 @@ def round_row(values, row):
         words[i] = _u32(_u32(bits[i] + _HALF) + _u32((bits[i] >> _SHIFT) & _UNIT)) >> _SHIFT
 
 
-@inner_kernel
+@lean_kernel
 def _is_nonzero(word):
     """Return 1 where a 16-bit float differs from zero: the top bit of a sum says so."""
     return np.int32(_u32(_u32(word & _HALF) + _HALF) >> _SIGN)
+
+
+@lean_kernel
+def _round_rows(values, rows):
+    """Do as `round_row` for float32 values [r, d]."""
+    for r in range(rows.shape[0]):
+        round_row(values[r], rows[r])
 
 
 @kernel
@@ -224,28 +262,36 @@ def extend_cache(fresh, start, by_position, newest, nonzero, totals):
     batch, heads, room = newest.shape
     d = fresh.shape[2] // heads
     row = np.zeros(room, np.uint64)
-    words = row.view(np.uint16)
     for b in range(batch):
         for h in range(heads):
-            for p in range(fresh.shape[1]):
-                round_row(fresh[b, p, h * d : (h + 1) * d], row)
-                found = np.int32(0)
-                for i in range(d):
-                    found += _is_nonzero(words[i])
-                if by_position:
-                    nonzero[b, h, start + p] = found
-                else:
-                    for i in range(d):
-                        nonzero[b, h, i] += _is_nonzero(words[i])
-                totals[b, h, NONZERO] += found
-                totals[b, h, WITHIN] += changes_within(row, d, FLOAT)
-                if start + p > 0:
-                    totals[b, h, BETWEEN] += changes_between(row, newest[b, h], d, FLOAT)
-                for i in range(room):
-                    newest[b, h, i] = row[i]
+            mine = fresh[b, :, h * d : (h + 1) * d]
+            _extend_head(mine, start, by_position, row, newest[b, h], nonzero[b, h], totals[b, h])
 
 
-@inner_kernel
+@lean_kernel
+def _extend_head(fresh, start, by_position, row, newest, nonzero, totals):
+    """Do what `extend_cache` does for one head, float32 [P, D]; row is room for one position."""
+    d = fresh.shape[1]
+    words = row.view(np.uint16)
+    for p in range(fresh.shape[0]):
+        round_row(fresh[p], row)
+        found = np.int32(0)
+        for i in range(d):
+            found += _is_nonzero(words[i])
+        if by_position:
+            nonzero[start + p] = found
+        else:
+            for i in range(d):
+                nonzero[i] += _is_nonzero(words[i])
+        totals[NONZERO] += found
+        totals[WITHIN] += changes_within(row, d, FLOAT)
+        if start + p > 0:
+            totals[BETWEEN] += changes_between(row, newest, d, FLOAT)
+        for i in range(row.shape[0]):
+            newest[i] = row[i]
+
+
+@lean_kernel
 def _tally_rows(rows, weight_nonzero, nonzero, marks, tally):
     """Count a moving operand of floats and the steps that count.
 
@@ -258,7 +304,7 @@ def _tally_rows(rows, weight_nonzero, nonzero, marks, tally):
     _tally_met(nonzero, rows.shape[0] * nonzero.shape[0], weight_nonzero, tally)
 
 
-@inner_kernel
+@lean_kernel
 def _tally_met(nonzero, elements, weight_nonzero, tally):
     """Add zeros among ``elements`` and steps with neither operand zero, from counts by k."""
     found = pairs = 0
@@ -269,7 +315,7 @@ def _tally_met(nonzero, elements, weight_nonzero, tally):
     tally[PAIRS] += pairs
 
 
-@inner_kernel
+@lean_kernel
 def _tally_caches(totals, tally):
     """Add both second operands of an instance; the reduction of values runs over positions."""
     keys, values = totals[0], totals[1]
@@ -286,8 +332,7 @@ def tally_floats(x, weight_nonzero, tally):
     """Add an instance of a product of float32 x [m, k], as bfloat16, to tally int64 [TALLY]."""
     m, k = x.shape
     rows = np.zeros((m, (k + 3) // 4), np.uint64)
-    for row in range(m):
-        round_row(x[row], rows[row])
+    _round_rows(x, rows)
     marks = np.zeros(rows.shape[1], np.uint64)
     _tally_rows(rows, weight_nonzero, np.empty(k, np.int32), marks, tally)
     tally[SEEN] += 1
@@ -320,10 +365,9 @@ def tally_step(q, keys, values, shares, start, newest, totals, key_nonzero, valu
     marks = np.zeros((max(context, d) + 3) // 4, np.uint64)
     for b in range(batch):
         for h in range(kv_heads):
-            for j in range(group):
-                head = h * group + j
-                round_row(q[b, 0, head * d : (head + 1) * d], query_rows[j])
-                round_row(shares[b, head, 0], share_rows[j])
+            first = h * group
+            _round_rows(q[b, 0, first * d : (first + group) * d].reshape(group, d), query_rows)
+            _round_rows(shares[b, first : first + group, 0], share_rows)
             query_marks, share_marks = marks[: (d + 3) // 4], marks[: (context + 3) // 4]
             _tally_rows(query_rows, key_nonzero[b, h], room[:d], query_marks, tally[0])
             _tally_rows(share_rows, value_nonzero[b, h], room[:context], share_marks, tally[1])
@@ -347,10 +391,13 @@ def tally_prompt(q, keys, shares, totals, value_nonzero, first, last, tally):
     for unit in range(first, last):
         b, head = unit // heads, unit % heads
         h = head // group
-        for p in range(positions):
-            round_row(q[b, p, head * d : (head + 1) * d], rows[p])
+        _round_rows(q[b, :, head * d : (head + 1) * d], rows)
+        zeros = tally[0, ZERO]
         _tally_rows(rows, unpaired, room, marks, tally[0])
-        _tally_causal_pairs(rows, keys[b, :, h * d : (h + 1) * d], tally[0])
+        if tally[0, ZERO] == zeros and totals[0, b, h, NONZERO] == positions * d:
+            tally[0, PAIRS] += positions * (positions + 1) // 2 * d
+        else:
+            _tally_causal_pairs(rows, keys[b, :, h * d : (h + 1) * d], tally[0])
         _tally_triangle(shares[b, head], value_nonzero[b, h], tally[1])
         _tally_caches(totals[:, b, h], tally)
 
@@ -378,8 +425,8 @@ def _tally_causal_pairs(rows, keys, tally):
 def _tally_triangle(shares, weight_nonzero, tally):
     """Count rows of floats [P, P], row i up to column i, against counts of values by position.
 
-    Rows are taken some at a time, as long as the longest of them: what lies above the diagonal is
-    zero, and the changes from its last word to the zeros around it are taken off again.
+    Rows are taken some at a time, with zeros up to the longest of them, and the changes from the
+    last word of a row to the zeros around it are taken off again.
     """
     positions = shares.shape[0]
     kept = np.zeros((_TRIANGLE_ROWS + 1) * ((positions + 3) // 4), np.uint64)
@@ -390,17 +437,32 @@ def _tally_triangle(shares, weight_nonzero, tally):
         above = 1 if begin > 0 else 0  # the row before joins in, as a neighbour
         room = (end + 3) // 4
         rows = kept[: (end - begin + above) * room].reshape(-1, room)
-        for i in range(begin - above, end):
-            row = rows[i - begin + above]
-            row[room - 1] = _NONE
-            round_row(shares[i, :end], row)
+        last = _round_triangle(shares, begin, above, rows)
         within, between = _count_rows(rows[above:], FLOAT, nonzero[:end], marks[:room])
         if above:
             between += changes_between(rows[0], rows[1], end, FLOAT)
-        for i in range(begin, end):
-            last = np.int64(ones(_u64(rows[i - begin + above].view(np.uint16)[i])))
-            within -= last if i + 1 < end else 0
-            between -= last if i > 0 else 0
-        tally[ALONG_K] += within
-        tally[ALONG_M] += between
+        tally[ALONG_K] += within - last[0]
+        tally[ALONG_M] += between - last[1]
     _tally_met(nonzero, positions * (positions + 1) // 2, weight_nonzero, tally)
+
+
+@lean_kernel
+def _round_triangle(shares, begin, above, rows):
+    """Write rows begin - above, ... of a triangle to rows, zeros behind the diagonal.
+
+    Returns the bits of the last words of rows from ``begin`` on, as far as zeros stand behind them,
+    and as far as zeros stand above them.
+    """
+    end = begin - above + rows.shape[0]
+    behind = over = 0
+    for r in range(rows.shape[0]):
+        i = begin - above + r
+        round_row(shares[i, : i + 1], rows[r])
+        words = rows[r].view(np.uint16)
+        for j in range(i + 1, words.shape[0]):
+            words[j] = 0
+        if i >= begin:
+            bits = np.int64(ones(_u64(words[i])))
+            behind += bits if i + 1 < end else 0
+            over += bits if i > 0 else 0
+    return behind, over

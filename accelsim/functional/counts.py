@@ -19,11 +19,11 @@ from accelsim.functional.checkpoint import TernaryWeight
 Codes = NDArray[np.int8]
 Words = NDArray[np.uint16]
 Int32 = NDArray[np.int32]
+Floats = NDArray[np.float32]
 Tally = NDArray[np.int64]
 _CHANGES = ("zero_plus", "zero_minus", "plus_minus")
-_LANE = 8  # bytes in a uint64
+LANE = 8  # bytes in a uint64
 _BLOCK_WORDS = 1 << 23  # of a dense weight are copied at a time, where they must be
-_FEW_ROWS = 4  # of codes are counted again sooner than a second call is made
 _PREFIX_OUTPUTS = 256  # unpacked at a time
 
 
@@ -62,8 +62,7 @@ def tally_ternary(weight: TernaryWeight) -> WeightTally:
     nonzero = np.zeros(inputs, np.int32)
     totals = np.zeros(packed_kernels.TOTALS, np.int64)
     packed_kernels.count_packed(_matrix(weight.packed, np.uint8), outputs, nonzero, totals)
-    plus, *changes = totals.tolist()
-    found = int(nonzero.sum(dtype=np.int64))
+    found, plus, *changes = totals.tolist()
     columns = {"weight_nonzero": found, "weight_plus": plus, "weight_minus": found - plus}
     names = [f"weight_{change}_{axis}" for axis in "kn" for change in _CHANGES]
     return WeightTally(nonzero, columns | dict(zip(names, changes, strict=True)))
@@ -72,7 +71,7 @@ def tally_ternary(weight: TernaryWeight) -> WeightTally:
 def tally_dense(words: Words, forget: Callable[[], None] = lambda: None) -> WeightTally:
     """Count a second operand of 16-bit words [n, k].
 
-    ``forget`` is called after each block of rows: what was read will not be read again.
+    ``forget`` is called after each of several blocks of rows: what was read will not be read again.
     """
     words = _matrix(words, np.uint16)
     nonzero = np.zeros(words.shape[1], np.int32)
@@ -85,7 +84,8 @@ def tally_dense(words: Words, forget: Callable[[], None] = lambda: None) -> Weig
         within, between = within + along_k, between + along_n
         if known:
             within -= _count_block(words[begin - 1 : begin], nonzero, -1)[0]
-        forget()
+        if step < words.shape[0]:
+            forget()
     columns = {
         "weight_nonzero": int(nonzero.sum(dtype=np.int64)),
         "weight_hamming_k": int(within),
@@ -115,41 +115,74 @@ def tally_words(words: Words, weight_nonzero: Int32, tally: Tally) -> None:
     count_kernels.tally_words(rows, weight_nonzero, tally)
 
 
-class LinearCounter:
-    """Counts instances of ternary products; linears that read one array share its counts."""
+class CodesCounter:
+    """Counts codes once for all linears that read the same array."""
 
     def __init__(self) -> None:
         self._latest: Codes | None = None
         self._nonzero = np.empty(0, np.int32)
         self._moving = np.zeros(count_kernels.TALLY, np.int64)
 
-    def of(self, weight_nonzero: Int32, tally: Tally) -> Callable[[Codes, Int32], None]:
-        """Return what adds an instance of one linear: codes int8 [m, k], sums int32 [m, n].
-
-        Codes are counted as two's complement.
-
-        Args:
-            weight_nonzero: int32 [k], of the weight.
-            tally: int64 [TALLY], as `count_kernels` lays it out.
-        """
-        whole = weight_nonzero.shape[0] % _LANE == 0
-        count_small = count_kernels.tally_small_linear
-
-        def count(codes: Codes, sums: Int32) -> None:
-            if whole and codes.shape[0] <= _FEW_ROWS and codes.base is None:
-                count_small(codes, weight_nonzero, sums, tally)
-                return
-            self._read(codes)
-            count_kernels.tally_linear(self._moving, self._nonzero, weight_nonzero, sums, tally)
-
-        return count
-
-    def _read(self, codes: Codes) -> None:
+    def count(self, codes: Codes) -> tuple[Tally, Int32]:
+        """Return what `count_kernels.tally_codes` writes."""
         if codes is not self._latest:
             self._latest = codes
             self._nonzero = np.empty(codes.shape[1], np.int32)
             rows = _whole_lanes(_matrix(codes, np.int8))
             count_kernels.tally_codes(rows, self._nonzero, self._moving)
+        return self._moving, self._nonzero
+
+
+class LinearCounter:
+    """Adds up instances of one ternary product. Codes are counted as two's complement."""
+
+    def __init__(self, codes: CodesCounter, weight_nonzero: Int32, tally: Tally) -> None:
+        """Start from the counts so far.
+
+        Args:
+            codes: Shared with the linears that may read the same codes.
+            weight_nonzero: int32 [k], of the weight.
+            tally: int64 [TALLY], as `count_kernels` lays it out; complete after `settle`.
+        """
+        self._codes = codes
+        self._weight_nonzero = weight_nonzero
+        self._tally = tally
+        self._marks = np.zeros(-(-len(weight_nonzero) // LANE), np.uint64)
+        self._marked = 0
+
+    def __call__(self, codes: Codes, sums: Int32) -> None:
+        """Add an instance: codes int8 [m, k], sums int32 [m, n]."""
+        moving, nonzero = self._codes.count(codes)
+        count_kernels.tally_linear(moving, nonzero, self._weight_nonzero, sums, self._tally)
+
+    def dequantise(
+        self, codes: Codes, sums: Int32, scales: Floats, scale: np.float32, multiplies: bool
+    ) -> Floats:
+        """Add an instance of few rows, and return what `operators.dequantise` does.
+
+        One call does both while all is at hand: counting so little takes less time than calling.
+
+        Args:
+            codes: int8 [m, k], C-contiguous, k a multiple of 8.
+            sums: int32 [m, n], C-contiguous.
+            scales: float32 [m].
+            scale: Of the weight.
+            multiplies: Whether it multiplies or divides.
+        """
+        m = codes.shape[0]
+        if self._marked + m > count_kernels.FULL_8:
+            self.settle()
+        self._marked += m
+        out = np.empty(sums.shape, np.float32)
+        operands = sums, scales, scale, multiplies, out
+        count_kernels.dequantise_few(*operands, codes, self._marks, self._tally)
+        return out
+
+    def settle(self) -> None:
+        """Add to the tally what is known by column only."""
+        if self._marked:
+            count_kernels.tally_marks(self._marks, self._marked, self._weight_nonzero, self._tally)
+            self._marked = 0
 
 
 def widest_sums(codes: Codes, weight: TernaryWeight) -> tuple[int, int]:
@@ -202,9 +235,9 @@ class LaneProfile:
 
 def _whole_lanes(matrix: NDArray[Any]) -> NDArray[Any]:
     """Return a matrix whose rows are whole uint64, with zeros behind them where they were not."""
-    held = _LANE // matrix.itemsize
+    held = LANE // matrix.itemsize
     left = -matrix.shape[1] % held
-    if not left and (matrix.base is None or matrix.ctypes.data % _LANE == 0):
+    if not left and (matrix.base is None or matrix.ctypes.data % LANE == 0):
         return matrix
     return np.pad(matrix, ((0, 0), (0, left)))
 

@@ -419,9 +419,9 @@ def attention_units(
             for r in range(rows):
                 _softmax_row(scores[r, : lengths[r]], scale, powers)
                 if kept.size > 0:
-                    i = (n + r) // sharing
+                    shares = kept[row, head + (n + r) % sharing, (n + r) // sharing]
                     for t in range(lengths[r]):
-                        kept[row, head + (n + r) % sharing, i, t] = scores[r, t]
+                        shares[t] = scores[r, t]
             _value_tile(scores[:rows], values[row, head // group], lengths, sums, queries)
             for r in range(rows):
                 i = (n + r) // sharing

@@ -11,7 +11,10 @@ K kv heads, D head_dim, C context, V vocabulary.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -46,7 +49,7 @@ class Observer(Protocol):
                 ``gemm``: int8 codes [M, k] and int32 sums [M, n], or, of a network that is not
                 ternary, float32 operands [M, k] and results [M, n];
                 ``attention``: float32 queries [B, P, N * D], keys and values of the pass's own
-                positions [B, P, K * D] and probabilities [B, N, P, C], zero above the diagonal;
+                positions [B, P, K * D] and probabilities [B, N, P, C], anything above the diagonal;
                 ``lm_head``: float32 operands [m, H] and logits [m, V].
             operands: See kind.
         """
@@ -67,6 +70,19 @@ class Layer:
     gate: Linear
     up: Linear
     down: Linear
+
+    def with_linears(self, change: Callable[[Linear], Linear]) -> Layer:
+        """Return the layer with what ``change`` makes of each linear."""
+        return replace(
+            self,
+            q=change(self.q),
+            k=change(self.k),
+            v=change(self.v),
+            o=change(self.o),
+            gate=change(self.gate),
+            up=change(self.up),
+            down=change(self.down),
+        )
 
 
 class Network:
@@ -103,6 +119,19 @@ class Network:
         self._embedding = operators.panels(checkpoint.dense[EMBEDDING].stored, checkpoint.forget)
         self._lm_head = self._build_lm_head(checkpoint)
         self._cosines, self._sines = self._rope_tables(1)
+
+    def with_linears(self, change: Callable[[int, Linear], Linear]) -> Network:
+        """Return a network that shares all else with this one.
+
+        Args:
+            change: Returns what takes the place of a linear in a layer of that number.
+        """
+        other = copy.copy(self)
+        other._layers = [
+            layer.with_linears(functools.partial(change, number))
+            for number, layer in enumerate(self._layers)
+        ]
+        return other
 
     def new_cache(self, batch: int, capacity: int) -> KVCache:
         """Return an empty cache for ``batch`` rows of ``capacity`` positions.
@@ -181,7 +210,7 @@ class Network:
         batch, count, heads = q.shape[0], q.shape[1], self.config.heads
         end = cache.length + count
         keys, values = cache.keys[number], cache.values[number]
-        kept = None if observer is None else np.zeros((batch, heads, count, end), np.float32)
+        kept = None if observer is None else np.empty((batch, heads, count, end), np.float32)
         a = operators.attend(q, keys, values, cache.length, heads, self.threads, kept)
         if observer is not None and kept is not None:
             name = f"model.layers.{number}.self_attn"

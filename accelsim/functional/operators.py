@@ -124,9 +124,9 @@ class TernaryMatrix:
 
         def part(rows: slice, begin: int, end: int) -> None:
             packed, sums = self._packed[begin:end], accumulators[rows]
-            ternary_kernels.ternary_rows(
-                codes[rows], arranged[rows], packed, begin, quarter, way.tokens, block, sums
-            )
+            operands = codes[rows], arranged[rows], packed
+            shape = begin, quarter, way.tokens, block, way.odd
+            ternary_kernels.ternary_rows(*operands, *shape, sums)
 
         # A cheap step next to a float multiply-add: an eighth keeps small products on one thread.
         cost = m * self._inputs * self._outputs // 8

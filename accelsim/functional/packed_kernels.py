@@ -14,8 +14,8 @@ from accelsim.kernels import inner_kernel, kernel
 # Positions in a count of changes.
 ZERO_PLUS, ZERO_MINUS, PLUS_MINUS = 0, 1, 2
 # Positions in the totals of a matrix; changes along k and along n take three each.
-PLUS, ALONG_K, ALONG_N = 0, 1, 4
-TOTALS = 7
+NONZERO, PLUS, ALONG_K, ALONG_N = 0, 1, 2, 5
+TOTALS = 8
 # A row adds up to four to the zeros of a column, so a mark of eight bits is full after these.
 _ROWS = 63
 
@@ -33,8 +33,9 @@ _FIELD = np.uint8(2)
 def count_packed(packed, outputs, nonzero, totals):
     """Count packed rows, uint8 [quarter, k] as in `TernaryWeight`, of which ``outputs`` count.
 
-    Adds the non-zero weights of each column to nonzero, int32 [k], the rest to totals, int64
-    [TOTALS]. Rows are copied behind each other, as whole uint64 with zero weights behind them.
+    Counts the non-zero weights of each column in nonzero, int32 [k], and all else in totals, int64
+    [TOTALS]; both are zero before. Rows are copied behind each other, as whole uint64 with zero
+    weights behind them.
     """
     quarter, inputs = packed.shape
     lanes = (inputs + 7) // 8
@@ -54,6 +55,8 @@ def count_packed(packed, outputs, nonzero, totals):
         _forget_edge(packed[r, inputs - 1], totals[ALONG_K:ALONG_N])
         if last or (r + 1) % _ROWS == 0:
             _collect_zeros(zeros, np.int32(4 * (r % _ROWS + 1)), nonzero)
+    for i in range(inputs):
+        totals[NONZERO] += nonzero[i]
 
 
 @inner_kernel

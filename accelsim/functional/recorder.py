@@ -11,7 +11,7 @@ from accelsim.functional import count_kernels, counts
 from accelsim.functional.cache_counts import CacheCounts
 from accelsim.functional.checkpoint import DenseWeight, TernaryWeight
 from accelsim.functional.count_kernels import TALLY
-from accelsim.functional.counts import LinearCounter, WeightTally
+from accelsim.functional.counts import CodesCounter, LinearCounter, WeightTally
 from accelsim.functional.threads import Threads
 from accelsim.trace import COUNT_COLUMNS, EXTREME_COLUMNS, Phase
 
@@ -37,7 +37,7 @@ class _Site:
         self.row = row
         self.layer = layer
         self.weight = weight
-        self.columns = counted.columns
+        self.counted = np.array([counted.columns.get(name, 0) for name in COUNT_COLUMNS], np.int64)
         self.nonzero = counted.nonzero
         self.tally = np.zeros(TALLY, np.int64)
         self.bound = self.prefix = -1
@@ -100,7 +100,8 @@ class Recorder:
         self._weights: dict[int, tuple[object, WeightTally]] = {}
         self._sites: list[_Site] = []
         self._caches: dict[int, CacheCounts] = {}
-        self._linears = LinearCounter()
+        self._codes = CodesCounter()
+        self._linears: list[LinearCounter] = []
 
     def count_weights(self, weights: Iterable[Weight]) -> None:
         """Count weights before they run, together; others are counted when they first run."""
@@ -129,13 +130,15 @@ class Recorder:
             weight: [n, k].
             layer: Which layer.
         """
-        self.count_weights([weight])
+        if id(weight) not in self._weights:
+            self.count_weights([weight])
         counted = self._weights[id(weight)][1]
         site = _Site(self._index[name], layer, weight, counted)
         self._sites.append(site)
         if not isinstance(weight, TernaryWeight):
             return site.count_floats
-        count = self._linears.of(site.nonzero, site.tally)
+        count = LinearCounter(self._codes, site.nonzero, site.tally)
+        self._linears.append(count)
         if not self._prefixes:
             return count
 
@@ -173,13 +176,13 @@ class Recorder:
 
     def _table(self) -> Int64:
         """Return all counts, int64 [layers, rows, ``COUNT_COLUMNS``]."""
+        for linear in self._linears:
+            linear.settle()
         table = np.zeros((self._layers, len(self._index), len(COUNT_COLUMNS)), np.int64)
         for site in self._sites:
             row = table[site.layer, site.row]
             row[_MOVING] = site.tally[: len(_MOVING)]
-            seen = int(site.tally[count_kernels.SEEN])
-            for column, count in site.columns.items():
-                row[_COLUMN[column]] = seen * count
+            row += site.tally[count_kernels.SEEN] * site.counted
         for layer, cache in self._caches.items():
             for phase, tally in cache.tallies.items():
                 for name, counted in zip(("attention_qk", "attention_av"), tally, strict=True):

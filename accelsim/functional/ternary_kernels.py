@@ -1,17 +1,18 @@
 """Exact products of int8 codes and ternary weights, read from the packed form as it lies in a file.
 
 A byte of packed weights [r, k] holds input k of four outputs, each in two bits as weight plus one.
-A *step* loads one register full of consecutive bytes and masks out its four fields, so one load
-serves four dot products with the codes of the same inputs. Fields are not shifted down: the sum of
-field i comes out 4**i times too large and is shifted back, which is exact. From it goes the sum of
+A *step* loads consecutive bytes into one or two registers and masks out their four fields, so one
+load serves four dot products with the codes of the same inputs. Fields are not shifted down: a sum
+comes out too large by a power of two and is shifted back, which is exact. From it goes the sum of
 the codes, which takes off the one in every weight.
 
 The dtype of the arranged codes names the instructions (`PATHS`):
 
 * int32: `vpdpbusd` (AVX512-VNNI) adds four products of bytes to an int32 lane;
 * int8: `vpmaddubsw` (AVX2) adds two products of bytes to an int16, which 16 steps cannot overflow;
-* int16: products of 16-bit numbers, of which any CPU has vectors. Even and odd inputs of a step
-  are apart, as the bytes of a 16-bit lane are.
+* int16: products of 16-bit numbers, of which any CPU has vectors. One word holds two fields of an
+  input, 14 bits apart, and one product serves both. The upper field has the word's sign: with its
+  own top bit turned over it reads as weight minus one, and the codes' sum is added.
 
 The last step ends where the row ends, so nothing outside a row is ever read. Inputs it shares with
 the step before meet a code of zero, as `arrange` writes them.
@@ -57,23 +58,29 @@ class Path(NamedTuple):
         feature: What the CPU must have, by LLVM's name; empty where any will do.
         codes: Dtype of arranged codes.
         step: Bytes of a packed row that one step takes.
+        width: Bytes of a register, of which a step takes one or two.
         tokens: Rows of codes that share one unpacking of the weights, as registers allow.
         steps: Steps after which a narrow sum is added to an int32, before it could overflow.
+        odd: What odd fields are multiplied as, less their weights; even ones are one more.
     """
 
     feature: str
     codes: np.dtype[Any]
     step: int
+    width: int
     tokens: int
     steps: int
+    odd: int
 
 
+_WIDTH = 32 if cpu_has("avx2") else 16
 # Steps for int32 lanes: each adds 4 products of at most 128 * 2 * 4**3. For int16: each adds 2 of
-# at most 128 * 2 * 4, and 16 * 2048 = 2**15 is reached on the negative side alone.
+# at most 128 * 2 * 4, and 16 * 2048 = 2**15 is reached on the negative side alone. For the lower 14
+# bits of an int32: each register adds 4 products of at most 128 * 2, and 8 * 1024 = 2**13 likewise.
 PATHS = {
-    "avx512vnni": Path("avx512vnni", np.dtype(np.int32), 64, 4, 1 << 15),
-    "avx2": Path("avx2", np.dtype(np.int8), 32, 2, 16),
-    "portable": Path("", np.dtype(np.int16), 32 if cpu_has("avx2") else 16, 1, 1 << 15),
+    "avx512vnni": Path("avx512vnni", np.dtype(np.int32), 64, 64, 4, 1 << 15, 1),
+    "avx2": Path("avx2", np.dtype(np.int8), 32, 32, 2, 16, 1),
+    "portable": Path("", np.dtype(np.int16), 32, _WIDTH, 4, _WIDTH // 4, -1),
 }
 
 
@@ -95,8 +102,8 @@ def arrange(codes: I8, path: Path) -> NDArray[Any]:
         spread[:, -1, path.step - (k - whole) :] = codes[:, whole:]
     if path.codes != np.int16:
         return spread.reshape(m, -1).view(path.codes)
-    pairs = spread.reshape(m, steps, path.step // 2, 2).transpose(0, 1, 3, 2)
-    return pairs.astype(np.int16, order="C").reshape(m, -1)
+    halves = spread.reshape(m, -1, path.width // 16, 2, 8).transpose(0, 1, 3, 2, 4)
+    return halves.astype(np.int16, order="C").reshape(m, -1)
 
 
 def tokens_at_once(arranged: NDArray[Any], path: Path) -> int:
@@ -136,11 +143,13 @@ class _Vnni:
     """Sums are int32 [16], 4**i times too large."""
 
     narrow = ir.VectorType(_INT, 16)
+    start = 0
     registers = 1
+    groups = ((0,), (1,), (2,), (3,))
 
     @staticmethod
-    def field(builder: Builder, packed: Vector, i: int) -> list[Vector]:
-        return [builder.and_(packed, _constant(_INT, 0x03030303 << 2 * i, 16))]
+    def weights(builder: Builder, packed: Vector, fields: tuple[int, ...]) -> list[Vector]:
+        return [builder.and_(packed, _constant(_INT, 0x03030303 << 2 * fields[0], 16))]
 
     @classmethod
     def add(cls, builder: Builder, total: Vector, weights: list[Vector], codes: Any) -> Vector:
@@ -148,21 +157,23 @@ class _Vnni:
         return _call(builder, name, cls.narrow, total, weights[0], codes[0])
 
     @staticmethod
-    def widen(builder: Builder, total: Vector, i: int) -> Vector:
-        return builder.ashr(total, _constant(_INT, 2 * i, 16))
+    def widen(builder: Builder, total: Vector, fields: tuple[int, ...]) -> list[Vector]:
+        return [builder.ashr(total, _constant(_INT, 2 * fields[0], 16))]
 
 
 class _Avx2:
     """Sums are int16 [16], 4 times too large for odd fields."""
 
     narrow = ir.VectorType(_WORD, 16)
+    start = 0
     registers = 1
+    groups = ((0,), (1,), (2,), (3,))
 
     @staticmethod
-    def field(builder: Builder, packed: Vector, i: int) -> list[Vector]:
-        if i >= 2:
+    def weights(builder: Builder, packed: Vector, fields: tuple[int, ...]) -> list[Vector]:
+        if fields[0] >= 2:
             packed = builder.lshr(packed, _constant(_INT, 4, 8))
-        return [builder.and_(packed, _constant(_INT, 0x03030303 << 2 * (i % 2), 8))]
+        return [builder.and_(packed, _constant(_INT, 0x03030303 << 2 * (fields[0] % 2), 8))]
 
     @classmethod
     def add(cls, builder: Builder, total: Vector, weights: list[Vector], codes: Any) -> Vector:
@@ -171,18 +182,22 @@ class _Avx2:
         return builder.add(total, pairs)
 
     @staticmethod
-    def widen(builder: Builder, total: Vector, i: int) -> Vector:
+    def widen(builder: Builder, total: Vector, fields: tuple[int, ...]) -> list[Vector]:
         ones = _constant(_WORD, 1, 16)
         wide = _call(builder, "llvm.x86.avx2.pmadd.wd", ir.VectorType(_INT, 8), total, ones)
-        return builder.ashr(wide, _constant(_INT, 2 * (i % 2), 8))
+        return [builder.ashr(wide, _constant(_INT, 2 * (fields[0] % 2), 8))]
 
 
 class _Portable:
-    """Sums are int32 [step / 4], 4**i times too large."""
+    """Sums are int32 [width / 4] of two fields, the second from bit 14 on."""
 
-    words = PATHS["portable"].step // 2
+    width = PATHS["portable"].width
+    words = width // 2
     narrow = ir.VectorType(_INT, words // 2)
+    # With it the lower sum is not negative and takes nothing from the upper one.
+    start = 1 << 13
     registers = 2
+    groups = ((0, 3), (2, 1))
     # Which products meet in a lane is free. These are the two that one instruction adds:
     # neighbours for x86 (pmaddwd), else the halves that a multiply-add of long vectors takes.
     _x86 = platform.machine().lower() in {"x86_64", "amd64", "i686"}
@@ -190,11 +205,18 @@ class _Portable:
     met = (_order[: words // 2], _order[words // 2 :])
 
     @classmethod
-    def field(cls, builder: Builder, packed: Vector, i: int) -> list[Vector]:
-        even = _as(builder, packed, _WORD, cls.words)
-        odd = builder.lshr(even, _constant(_WORD, 8, cls.words))
-        mask = _constant(_WORD, 3 << 2 * i, cls.words)
-        return [builder.and_(each, mask) for each in (even, odd)]
+    def weights(cls, builder: Builder, packed: Vector, fields: tuple[int, ...]) -> list[Vector]:
+        signed = builder.xor(packed, _constant(_INT, 0x88888888, cls.width // 4))
+        low = high = _as(builder, signed, _WORD, cls.words)
+        if fields[0] == 2:
+            nibble = _constant(_WORD, 4, cls.words)
+            low, high = builder.lshr(low, nibble), builder.shl(high, nibble)
+        low, high = (_as(builder, each, _BYTE, cls.width) for each in (low, high))
+        mask = _constant(_WORD, 0xC003, cls.words)
+        return [
+            builder.and_(_as(builder, _shuffle(builder, low, high, woven), _WORD, cls.words), mask)
+            for woven in _woven(cls.width)
+        ]
 
     @classmethod
     def add(cls, builder: Builder, total: Vector, weights: list[Vector], codes: Any) -> Vector:
@@ -207,8 +229,22 @@ class _Portable:
         return total
 
     @classmethod
-    def widen(cls, builder: Builder, total: Vector, i: int) -> Vector:
-        return builder.ashr(total, _constant(_INT, 2 * i, cls.words // 2))
+    def widen(cls, builder: Builder, total: Vector, fields: tuple[int, ...]) -> list[Vector]:
+        lanes = cls.words // 2
+        low = builder.and_(total, _constant(_INT, (1 << 14) - 1, lanes))
+        low = builder.sub(low, _constant(_INT, cls.start, lanes))
+        return [low, builder.ashr(total, _constant(_INT, 14, lanes))]
+
+
+def _woven(width: int) -> list[list[int]]:
+    """Return which bytes of two registers take turns in the first result, and in the second.
+
+    Of each 16 bytes the first 8, or the last: no instruction of x86 weaves across 128 bits.
+    """
+    return [
+        [byte + of for g in range(half, width, 16) for byte in range(g, g + 8) for of in (0, width)]
+        for half in (0, 8)
+    ]
 
 
 _EMITTERS: dict[Any, Any] = {np.int32: _Vnni, np.int8: _Avx2, np.int16: _Portable}
@@ -242,43 +278,68 @@ def _emit_steps(
     builder: Builder, path: Path, rows: list[ir.Value], codes: list[ir.Value], k: ir.Value
 ) -> list[Vector]:
     """Emit packed rows times rows of codes; return int32 [4] for each pair, codes inside."""
-    emitter, words = _EMITTERS[path.codes.type], path.step // 4
-    cells = [(r, t, i) for r in rows for t in codes for i in range(FIELDS)]
-    zero = ir.Constant(ir.VectorType(_INT, words), None)
-    wide = {cell: cgutils.alloca_once_value(builder, zero) for cell in cells}
+    emitter, lanes = _EMITTERS[path.codes.type], path.width // 4
+    cells = [(r, t, group) for r in rows for t in codes for group in emitter.groups]
+    zero = ir.Constant(ir.VectorType(_INT, lanes), None)
+    wide = {
+        (r, t, i): cgutils.alloca_once_value(builder, zero) for r, t, group in cells for i in group
+    }
     narrow = {cell: cgutils.alloca_once(builder, emitter.narrow) for cell in cells}
+    none_yet = ir.Constant(emitter.narrow, [emitter.start] * emitter.narrow.count)
     size, most = _LONG(path.step), _LONG(path.steps)
     last = builder.sub(k, size)
     steps = builder.udiv(builder.add(last, _LONG(2 * path.step - 1)), size)
     with cgutils.for_range_slice(builder, _LONG(0), steps, most, _LONG) as (begin, _):
         for cell in cells:
-            builder.store(ir.Constant(emitter.narrow, None), narrow[cell])
+            builder.store(none_yet, narrow[cell])
         end = _least(builder, builder.add(begin, most), steps)
         with cgutils.for_range_slice(builder, begin, end, _LONG(1), _LONG) as (step, _):
             start = builder.mul(step, size)
             place = _least(builder, start, last)
-            packed = {row: _load(builder, row, place, words) for row in rows}
-            spots = [
-                builder.add(builder.mul(start, _LONG(emitter.registers)), _LONG(path.step * h))
-                for h in range(emitter.registers)
-            ]
-            read = {base: [_load(builder, base, s, words) for s in spots] for base in codes}
             for row in rows:
                 prefetch(builder, builder.gep(row, [builder.add(place, _LONG(_PREFETCH_BYTES))]))
-                for i in range(FIELDS):
-                    weights = emitter.field(builder, packed[row], i)
-                    for base in codes:
-                        total = narrow[row, base, i]
-                        more = emitter.add(builder, builder.load(total), weights, read[base])
-                        builder.store(more, total)
-        for cell, total in narrow.items():
-            more = emitter.widen(builder, builder.load(total), cell[2])
-            builder.store(builder.add(builder.load(wide[cell]), more), wide[cell])
+            for part in range(0, path.step, path.width):
+                at = builder.add(place, _LONG(part)), builder.add(start, _LONG(part))
+                _emit_register(builder, path, at, narrow)
+        for (row, base, group), total in narrow.items():
+            sums = emitter.widen(builder, builder.load(total), group)
+            for i, more in zip(group, sums, strict=True):
+                cell = wide[row, base, i]
+                builder.store(builder.add(builder.load(cell), more), cell)
     return [
         _add_across(builder, [builder.load(wide[row, base, i]) for i in range(FIELDS)])
         for row in rows
         for base in codes
     ]
+
+
+def _emit_register(
+    builder: Builder,
+    path: Path,
+    at: tuple[ir.Value, ir.Value],
+    narrow: dict[tuple[ir.Value, ir.Value, tuple[int, ...]], ir.Value],
+) -> None:
+    """Emit the products of one register of each packed row.
+
+    Args:
+        builder: Where.
+        path: Which instructions.
+        at: Where the inputs begin, in packed rows and in rows of codes.
+        narrow: The sums, by packed row, row of codes and fields.
+    """
+    emitter, lanes = _EMITTERS[path.codes.type], path.width // 4
+    first = builder.mul(at[1], _LONG(emitter.registers))
+    spots = [builder.add(first, _LONG(path.width * h)) for h in range(emitter.registers)]
+    rows, bases, _ = (list(dict.fromkeys(part)) for part in zip(*narrow, strict=True))
+    read = {base: [_load(builder, base, spot, lanes) for spot in spots] for base in bases}
+    for row in rows:
+        packed = _load(builder, row, at[0], lanes)
+        for group in emitter.groups:
+            weights = emitter.weights(builder, packed, group)
+            for base in bases:
+                total = narrow[row, base, group]
+                more = emitter.add(builder, builder.load(total), weights, read[base])
+                builder.store(more, total)
 
 
 def _least(builder: Builder, a: ir.Value, b: ir.Value) -> ir.Value:
@@ -337,14 +398,15 @@ def ternary_rows(
     quarter: int,
     tokens: int,
     block: int,
+    odd: int,
     accumulators: I32,
 ) -> None:
     """Add up codes int8 [m, k] against packed rows uint8 [r, k], exactly.
 
     arranged [m, *] are the same codes as `arrange` returns them. Packed row r yields columns
     first + r, and quarter, 2 * quarter, 3 * quarter further, of accumulators int32 [m, n] where it
-    has them. tokens: `Path.tokens`; block: rows of codes in one pass over the weights. k is one
-    step at least.
+    has them. tokens, odd: of the `Path`; block: rows of codes in one pass over the weights. k is
+    one step at least.
     """
     m, n = accumulators.shape
     rows = packed.shape[0]
@@ -365,7 +427,8 @@ def ternary_rows(
                     for field in range(4):
                         column = first + r + field * quarter
                         if column < n:
-                            accumulators[i + t, column] = sums[t, field] - code_sums[i + t]
+                            more = np.int32(code_sums[i + t] * (odd if field % 2 else 1))
+                            accumulators[i + t, column] = sums[t, field] - more
         # Memory that is read in two places comes faster.
         half = (rows + 1) // 2
         for r in range(half):
@@ -376,4 +439,5 @@ def ternary_rows(
                     for field in range(4):
                         column = first + row + field * quarter
                         if column < n:
-                            accumulators[i, column] = sums[t, field] - code_sums[i]
+                            more = np.int32(code_sums[i] * (odd if field % 2 else 1))
+                            accumulators[i, column] = sums[t, field] - more

@@ -11,12 +11,17 @@ from numpy.typing import ArrayLike, NDArray
 from accelsim.errors import UserError
 from accelsim.functional.checkpoint import EMBEDDING, LM_HEAD, Checkpoint
 from accelsim.functional.checkpoint_config import shape_of
+from accelsim.functional.counts import LANE, LinearCounter
 from accelsim.functional.generate import generate
+from accelsim.functional.linear import Linear, Report, TernaryLinear
 from accelsim.functional.network import Network
 from accelsim.functional.operator_rows import footprint, operator_rows, trace_form
+from accelsim.functional.operators import Floats, Quantised
 from accelsim.functional.opportunities import zero_fraction
 from accelsim.functional.recorder import Counter, Recorder
 from accelsim.trace import Phase, Trace, WeightSource, Workload
+
+_FEW_ROWS = 4
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ def trace_network(
         UserError: tokens that do not fit the workload or the network, equal rows in a batch, or
             positions past the network's longest context.
     """
-    return record_network(network, token_ids, workload, name=name, prefixes=prefixes).trace
+    return _record(network, token_ids, workload, name, prefixes)[0]
 
 
 def record_network(
@@ -61,6 +66,13 @@ def record_network(
     prefixes: bool = False,
 ) -> Recording:
     """Do what ``trace_network`` does, and keep the counts of each layer apart."""
+    trace, recorder = _record(network, token_ids, workload, name, prefixes)
+    return Recording(trace, tuple(recorder.layer_rows()))
+
+
+def _record(
+    network: Network, token_ids: ArrayLike, workload: Workload, name: str, prefixes: bool
+) -> tuple[Trace, Recorder]:
     tokens = _check_tokens(np.asarray(token_ids), workload)
     shape = shape_of(network.config, name)
     form = trace_form(shape, "ternary")
@@ -76,7 +88,7 @@ def record_network(
     watcher = _Watcher(recorder, network.checkpoint)
     recorder.count_weights(network.checkpoint.linears.values())
     generate(
-        network,
+        network.with_linears(watcher.counted),
         tokens,
         workload.decode + 1,
         observer=watcher,
@@ -99,7 +111,7 @@ def record_network(
         names=names,
         operators=filled,
     )
-    return Recording(trace, tuple(recorder.layer_rows()))
+    return trace, recorder
 
 
 class _Watcher:
@@ -111,6 +123,10 @@ class _Watcher:
         self._phase = Phase.PREFILL
         self._counters: dict[str, Counter] = {}
 
+    def counted(self, layer: int, linear: Linear) -> Linear:
+        """Return a linear that counts its operands where this is soonest done."""
+        return _CountedLinear(linear, layer, self) if isinstance(linear, TernaryLinear) else linear
+
     def start_pass(self, number: int) -> None:
         phase = Phase.DECODE if number else Phase.PREFILL
         if phase != self._phase:
@@ -118,13 +134,16 @@ class _Watcher:
             self._counters.clear()
 
     def __call__(self, name: str, layer: int, kind: str, *operands: NDArray[Any]) -> None:
+        self.counter(name, layer, kind)(*operands)
+
+    def counter(self, name: str, layer: int, kind: str) -> Counter:
+        """Return what counts the product of this name in the phase that runs."""
         counter = self._counters.get(name)
         if counter is None:
             counter = self._counters[name] = self._open(name, layer, kind)
-        counter(*operands)
+        return counter
 
     def _open(self, name: str, layer: int, kind: str) -> Counter:
-        """Return what counts the product of this name in this phase."""
         if kind == "attention":
             return self._recorder.attention(self._phase, layer)
         prefix = self._phase.name.lower()
@@ -135,6 +154,25 @@ class _Watcher:
         return self._recorder.linear(row, self._checkpoint.linears[name], layer)
 
 
+class _CountedLinear:
+    """A ternary linear that counts few rows while it dequantises them, and reports others."""
+
+    def __init__(self, linear: TernaryLinear, layer: int, watcher: _Watcher) -> None:
+        self.enter = linear.enter
+        self._linear = linear
+        self._layer = layer
+        self._watcher = watcher
+
+    def __call__(self, x: Quantised, report: Report | None = None) -> Floats:
+        linear, (m, k) = self._linear, x.codes.shape
+        if m <= _FEW_ROWS and k % LANE == 0:
+            count = self._watcher.counter(linear.name, self._layer, "gemm")
+            if isinstance(count, LinearCounter):
+                sums = linear.product(x.codes)
+                return count.dequantise(x.codes, sums, x.scales, linear.scale, linear.multiplies)
+        return linear(x, report)
+
+
 def _check_tokens(tokens: NDArray[Any], workload: Workload) -> NDArray[Any]:
     wanted = (workload.batch, workload.prefill)
     if tokens.shape != wanted:
@@ -143,7 +181,7 @@ def _check_tokens(tokens: NDArray[Any], workload: Workload) -> NDArray[Any]:
             value=f"{tokens.shape}",
             allowed=f"expected [batch, prefill] = {wanted}",
         )
-    if len(np.unique(tokens, axis=0)) != workload.batch:
+    if len({tuple(row) for row in tokens.tolist()}) != workload.batch:
         raise UserError(
             "two sequences of the batch are equal",
             file="--batch",

@@ -15,7 +15,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -65,12 +64,6 @@ UNITS = (
 )
 ACCUMULATOR = "accumulator"
 WIDEST_BITS = 4096
-# Operations whose published energies the papers' accounting uses.
-PRIMITIVES = tuple(
-    f"{kind}_{operation}"
-    for kind in ("fp32", "fp16", "int8", "int32")
-    for operation in ("add", "mul")
-)
 
 Number = float | npt.NDArray[np.float64]
 Bits = int | npt.NDArray[Any]
@@ -329,27 +322,3 @@ def line_through(
     x0, x1, y0, y1 = listed[right - 1], listed[right], tops[right - 1], tops[right]
     inner = y0 + (y1 - y0) * (widths - x0) / (x1 - x0)
     return np.where(widths == x1, y1, inner)
-
-
-def published_energies(content: Any, file: Path) -> dict[str, float] | None:
-    """Return the papers' table, all eight operations or none."""
-    if content is None:
-        return None
-    if not isinstance(content, Mapping) or set(content) != {"source", *PRIMITIVES}:
-        raise UserError(
-            "must hold source and the eight energies in pJ",
-            file=file,
-            key="primitives",
-            allowed="allowed: source, " + ", ".join(PRIMITIVES),
-        )
-    for name in PRIMITIVES:
-        if type(content[name]) not in (int, float) or not content[name] > 0:
-            raise UserError(
-                "must be a positive energy in pJ",
-                file=file,
-                key=f"primitives.{name}",
-                value=content[name],
-            )
-    if not isinstance(content["source"], str) or not content["source"].strip():
-        raise UserError("must be a text", file=file, key="primitives.source")
-    return {name: float(content[name]) for name in PRIMITIVES}

@@ -21,7 +21,6 @@ from accelsim.config import read_yaml
 from accelsim.errors import UserError, did_you_mean
 from accelsim.hardware.prices import (
     ACCUMULATOR,
-    PRIMITIVES,
     WIDEST_BITS,
     Bits,
     Entry,
@@ -32,9 +31,14 @@ from accelsim.hardware.prices import (
     formula,
     line_through,
     parse_entry,
-    published_energies,
     weakest,
     weighted,
+)
+from accelsim.hardware.technology_fields import (
+    KEYS,
+    PRIMITIVES,
+    fields_of,
+    published_energies,
 )
 
 TECHNOLOGY_FOLDER = locate.shipped(locate.TECHNOLOGIES)
@@ -45,16 +49,6 @@ ACCUMULATOR_BITS = np.arange(8, 65)
 SHOWN_BITS, MANY_WIDTHS = 32, 64
 # Resolved prices that a technology keeps: families of a sweep ask for the same again and again.
 KEPT_PRICES = 4096
-_KEYS = {
-    "name": str,
-    "description": str,
-    "node_nm": int,
-    "voltage_v": float,
-    "corner": str,
-    "temperature_c": int,
-    "sram_table_node_nm": int,
-    "prices": dict,
-}
 
 
 @dataclass(frozen=True)
@@ -260,7 +254,7 @@ def load_technology(name_or_path: str | os.PathLike[str]) -> Technology:
     """
     path = _locate(name_or_path)
     content = read_yaml(path)
-    fields = _fields(content, path)
+    fields = fields_of(content, path)
     prices = fields.pop("prices")
     entries: dict[str, Entry] = {}
     for shared in _shared(content, path):
@@ -291,7 +285,7 @@ def _shared(content: Mapping[str, Any], file: Path) -> list[Path]:
 def _shared_prices(file: Path) -> Mapping[Any, Any]:
     """Return the prices of a file of prices alone, or of a technology that builds on no other."""
     content = read_yaml(file)
-    if set(content) not in ({"prices"}, set(_KEYS)) or not isinstance(content["prices"], dict):
+    if set(content) not in ({"prices"}, set(KEYS)) or not isinstance(content["prices"], dict):
         raise UserError("must hold prices and nothing else", file=file, allowed="allowed: prices")
     return content["prices"]
 
@@ -313,26 +307,6 @@ def _locate(name_or_path: str | os.PathLike[str]) -> Path:
             allowed=did_you_mean(text, technology_names()),
         )
     return TECHNOLOGY_FOLDER / f"{text}.yaml"
-
-
-def _fields(content: Mapping[str, Any], file: Path) -> dict[str, Any]:
-    known = (*_KEYS, "primitives", "shared_prices")
-    for key in content:
-        if key not in known:
-            raise UserError("unknown key", file=file, key=key, allowed=did_you_mean(key, known))
-    fields: dict[str, Any] = {}
-    for key, kind in _KEYS.items():
-        if key not in content:
-            raise UserError("is missing", file=file, key=key)
-        value = float(content[key]) if _is_whole(content[key], kind) else content[key]
-        if type(value) is not kind:
-            raise UserError(f"must be {kind.__name__}", file=file, key=key, value=content[key])
-        fields[key] = value
-    return fields
-
-
-def _is_whole(value: Any, kind: type) -> bool:
-    return kind is float and type(value) is int
 
 
 def _check(technology: Technology) -> None:

@@ -29,6 +29,8 @@ Floats = npt.NDArray[np.float64]
 BOUNDS = ("func", "timed")  # without and with the gates' delays
 # Cycles of a stream, drawn streams and network streams: of a PE, and of a wide dot product.
 _EXTENT, _WIDE_EXTENT = (512, 24, 14), (96, 9, 7)
+# A PE that holds an operand sees few of them: longer streams, typical of their kind.
+_HELD_FACTOR = 4
 _HOLD_OUT = 3  # every third drawn stream and every second of the network is kept from the fit
 _SHORT_TILE = 16  # of the stream that is compared: six of them write every accumulator
 _TESTED_STEPS = 0.7  # of the cycles in which netlists with gated clocks are compared
@@ -172,7 +174,7 @@ def _streams(
 ) -> list[OperandStream]:
     """Return drawn streams, then those of the network."""
     cycles, drawn, cut = _WIDE_EXTENT if subject.lanes > 1 else _EXTENT
-    cycles *= subject.lanes
+    cycles *= subject.lanes * (_HELD_FACTOR if subject.top == "pe_held" else 1)
     streams = list(drawn_streams(rng, cycles, ternary, drawn))
     if ternary and operands:
         picks = [operands[index * len(operands) // cut % len(operands)] for index in range(cut)]
