@@ -31,7 +31,8 @@ class Bill:
         lines: Every line; energies add up in this order.
         fixed: pJ per count of each line at value, low and high where all designs share it, else
             0, float64 [3, lines].
-        rows: Which row of ``varying`` a line has, -1 where its rate is fixed, int64 [lines].
+        rows: Which row of ``varying`` a line has, alone or with others, -1 where its rate is fixed,
+            int64 [lines].
         varying: The rates that differ between designs, float64 [3, rows, G].
         plan: The floor plan behind it.
     """
@@ -72,18 +73,21 @@ def build_bill(family: Family, technology: Technology) -> Bill:
     """Price a family; raise UserError where a price is missing."""
     plan = build_floorplan(family, technology)
     lines = energy_lines(family, plan, technology)
-    rows, count = np.full(len(lines), -1), 0
+    shared: dict[tuple[int, int], int] = {}  # rows, by what they are the product of
+    rows = np.full(len(lines), -1)
     for index, line in enumerate(lines):
         if _varies(line):
-            rows[index], count = count, count + 1
+            rows[index] = shared.setdefault((id(line.quantity), id(line.price)), len(shared))
     fixed = np.zeros((len(BOUNDS), len(lines)))
-    varying = np.empty((len(BOUNDS), count, plan.size))
+    varying = np.empty((len(BOUNDS), len(shared), plan.size))
+    done = -1  # rows are new in ascending order
     for index, (line, row) in enumerate(zip(lines, rows.tolist(), strict=True)):
         for bound, name in enumerate(BOUNDS):
             if row < 0:
                 fixed[bound, index : index + 1] = line.quantity * getattr(line.price, name)
-            else:
+            elif row > done:
                 np.multiply(line.quantity, getattr(line.price, name), out=varying[bound, row])
+        done = max(done, row)
     return Bill(lines, fixed, rows, varying, plan)
 
 

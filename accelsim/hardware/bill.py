@@ -86,6 +86,7 @@ def _unit_lines(family: Family, plan: Floorplan, technology: Technology) -> Iter
     """Lines of the matrix units, role by role."""
     config = family.config
     places = (ARRAY, UNIT_CODES[config.placement.attention], UNIT_CODES[config.placement.lm_head])
+    trees: dict[int, Price] = {}
     for role, place in zip(Role, places, strict=True):
         # Registers of an idle unit clock under a role of their own even if the role is elsewhere.
         unit = (ARRAY, MAC, ARRAY)[role] if place == VECTOR else place
@@ -97,7 +98,9 @@ def _unit_lines(family: Family, plan: Floorplan, technology: Technology) -> Iter
             assert wiring is not None
             bits = columns["accumulator_bits"]
             measured = plan.measured[unit]
-            tree = _tree_price(unit, columns, measured, plan, technology)
+            if unit not in trees:
+                trees[unit] = _tree_price(unit, columns, measured, plan, technology)
+            tree = trees[unit]
             if measured is None:
                 yield from _part_lines(role, unit, pe, wiring, bits, technology)
             else:
