@@ -129,6 +129,7 @@ def main() -> None:
     }
     found = {name: rate(work, given.threads) for name, work in works.items()}
     fixed = works["designs_per_s_fixed"]
+    found["designs_per_s_fixed_one_thread"] = rate(fixed, 1)
     for name, size in SIZES.items():
         found[f"designs_per_s_fixed_{name}"] = once(fixed, given.threads, -(-size // CHUNK))
     found |= {
@@ -136,7 +137,7 @@ def main() -> None:
         "designs_per_s_written": written(LARGE, given.threads),
     }
     for name, value in found.items():
-        share = 1e6 * given.threads / value
+        share = 1e6 * (1 if name.endswith("one_thread") else given.threads) / value
         print(f"{name:30s} {value:10,.0f}   {share:6.2f} us a design and thread")
     print(f"written: {SMALL:,} and {LARGE:,} points; {os.cpu_count()} cores")
     print("for comparison with searched mappings, seconds a GEMM and design:")
