@@ -39,7 +39,7 @@ from accelsim.trace import Phase, Trace
 from accelsim.workloads import Request, open_source
 
 # Designs of a task, as many as sweeps of half a million designs and more hand out.
-CHUNK, CHUNKS, ROUNDS = 8192, 4, 3
+CHUNK, CHUNKS, ROUNDS = 8192, 16, 3
 SIZES = {"10k": 10_000, "100k": 100_000, "1m": 1_000_000}
 SWEEP, SMALL, LARGE = "million", 102_400, 204_800  # points; all of them make Parquet
 WRITTEN_CHUNK = 4096
