@@ -12,6 +12,13 @@ setup(
         "accelsim.report": ["*.json", "templates/*"],
         "accelsim.rtl": ["sv/*.sv"],
         "accelsim.models": ["*.yaml", "*/*.yaml", "austen-12m/*"],
-        "accelsim.hw_configs": ["*.yaml", "*/*.yaml", "*/*/*.yaml", "*/*/*.json", "*/*.csv", "*/*.md"],
+        "accelsim.hw_configs": [
+            "*.yaml",
+            "*/*.yaml",
+            "*/*/*.yaml",
+            "*/*/*.json",
+            "*/*.csv",
+            "*/*.md",
+        ],
     },
 )
