@@ -37,6 +37,7 @@ def test_the_curve_of_zeros_counts_what_a_stream_counts(zeros: float) -> None:
     cycles = 200_000
     weights = np.where(rng.random(cycles) < zeros, 0, rng.choice([-1, 1], cycles))
     activations = np.rint(rng.normal(0, 25, cycles)).clip(-127, 127).astype(np.int64)
+    activations[rng.random(cycles) < 0.125] = 0  # and some 1.6 % that round to it
     stream = OperandStream("", activations, weights, np.ones(cycles, bool), True, cycles)
     bits = patterns(activations, "int8"), patterns(weights, "ternary")
     counts = dict(zip(COUNTS, counts_of(stream, *bits), strict=True))

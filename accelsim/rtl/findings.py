@@ -17,6 +17,7 @@ from accelsim.files import write_whole
 from accelsim.rtl.characterise import Mapped
 from accelsim.rtl.operand_streams import COUNTS
 from accelsim.rtl.pe_measure import Measured, Weighed
+from accelsim.rtl.pe_rows import read_record
 from accelsim.rtl.pe_subjects import SUBJECTS
 from accelsim.rtl.price_tables import technology
 from accelsim.rtl.primitives import MeasuredPrimitive, MeasuredRegister, primitives
@@ -59,14 +60,8 @@ def continued(record: Record, path: Path) -> Record:
     """
     if not path.exists():
         return record
-    try:
-        old = json.loads(path.read_bytes())
-        _ = [entry["name"] for key in ("pes", "primitives") for entry in old[key]]
-        compared = {key: (old[key], record[key]) for key in (*_HEAD, "network_streams")}
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise UserError(
-            "is no record of synthesis", file=str(path), allowed="another --out or --name"
-        ) from error
+    old = read_record(path, "another --out or --name")
+    compared = {key: (old.get(key), record[key]) for key in (*_HEAD, "network_streams")}
     if not (old["network_streams"] and record["network_streams"]):
         del compared["network_streams"]  # one of them measured no PE
     for key, (there, here) in compared.items():

@@ -14,27 +14,30 @@ from accelsim.rtl.price_shares import components
 Record = Mapping[str, Any]  # what a run of synthesis wrote as JSON
 Row = dict[str, Any]
 
-# Zero weights of the curves, and what else a stream of them is like: activations as those of the
-# shipped network, int8 codes of a nearly normal distribution.
+# Zero weights of the curves, and what else a stream of them is like: share of activations that are
+# not zero and bits that change from one to the next, mean over the linears of the shipped network.
 ZEROS = tuple(number / 20 for number in range(21))
-_NONZERO_ACTIVATIONS, _ACTIVATION_TOGGLES = 0.95, 3.6
+_NONZERO_ACTIVATIONS, _ACTIVATION_TOGGLES = 0.861, 3.54
 
 
-def read_record(path: Path) -> Record:
+def read_record(path: Path, allowed: str = "NAME.json of rtl synthesise") -> Record:
     """Return a record of synthesis.
+
+    Args:
+        path: Where it stands.
+        allowed: What a reader of the error may do.
 
     Raises:
         UserError: There is none, or the file is something else.
     """
     try:
         record: Record = json.loads(path.read_bytes())
-        _ = [pe["energy"] for pe in record["pes"]], record["library"], record["register"]
+        _ = [pe["energy"] for pe in record["pes"]], [each["name"] for each in record["primitives"]]
+        _ = record["library"], record["register"], record["network_streams"]
     except OSError as error:
         raise UserError("cannot be read", file=str(path), value=error.strerror) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            "is no record of synthesis", file=str(path), allowed="NAME.json of rtl synthesise"
-        ) from error
+        raise UserError("is no record of synthesis", file=str(path), allowed=allowed) from error
     return record
 
 
