@@ -14,6 +14,7 @@ Numbers = npt.NDArray[np.int64] | npt.NDArray[np.float64]
 
 CODE = 127  # the largest int8 code that absmax gives
 TILE = 128  # steps of one sum in a drawn stream
+_RUNS = 16  # stretches of work, and as many of waiting, in a drawn stream that is not always busy
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def drawn_streams(
     for index in range(count):
         zeros_a, zeros_w = rng.choice([0.0, 0.01, 0.3, 0.6, 0.87]), rng.uniform(0.05, 0.7)
         spread = float(np.exp(rng.uniform(np.log(3), np.log(60))))
-        busy = rng.choice([1.0, 1.0, 1.0, 0.7, 0.3])
+        busy = float(rng.choice([1.0, 1.0, 1.0, 0.7, 0.3]))
         alike = rng.choice([0.0, 0.0, 0.3])
         plus = rng.choice([0.5, 0.5, 0.3, 0.8])
         activations = _codes(rng, cycles, spread, zeros_a, alike)
@@ -62,9 +63,23 @@ def drawn_streams(
             weights = _codes(rng, cycles, float(np.exp(rng.uniform(1, 4))), zeros_w / 4, 0.0)
         kind = "ternary" if ternary else "dense"
         name = f"drawn {kind} {index}: zeros {zeros_a:.2f} and {zeros_w:.2f}, spread {spread:.0f}"
-        yield OperandStream(
-            name, activations, weights.astype(np.int64), rng.random(cycles) < busy, ternary
-        )
+        valid = _stretches(rng, cycles, busy)
+        yield OperandStream(name, activations, weights.astype(np.int64), valid, ternary)
+
+
+def _stretches(rng: np.random.Generator, cycles: int, busy: float) -> npt.NDArray[np.bool_]:
+    """Draw when a PE has steps, a share ``busy`` of the cycles.
+
+    An array waits in stretches, while it fills, drains or turns to another tile: the enable of
+    steps rarely changes.
+    """
+    if busy == 1.0:
+        return np.ones(cycles, bool)
+    means = np.array([busy, 1 - busy]) * cycles / _RUNS
+    # Twice as many as are expected: what is too long is cut.
+    lengths = rng.geometric(1 / np.maximum(means, 1), size=(2 * _RUNS, 2)).ravel()
+    working = np.arange(len(lengths)) % 2 == 0
+    return np.resize(np.repeat(working, lengths), cycles)
 
 
 def _codes(
