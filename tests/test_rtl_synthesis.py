@@ -423,7 +423,7 @@ class TestWithYosys:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            ({"names": ["ternary_ad"]}, 'unknown PE.*did you mean "ternary_add"'),
+            ({"names": ["ternary_ad"]}, 'unknown PE or primitive.*did you mean "ternary_add"'),
             ({"node_nm": None}, "--node-nm: is missing"),
             ({"clock_mhz": 0.5}, "--clock-mhz: out of range"),
         ],
