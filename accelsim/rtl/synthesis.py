@@ -160,7 +160,7 @@ class Mapper:
             _POWER.sub("", cell)
             for name, cell in text.cells.items()
             if bool(_STATEFUL.search(cell)) == stateful
-            and ("clock_gating_integrated_cell" in cell or not is_excluded(name, self.excluded))
+            and not is_excluded(name, self.excluded)
         ]
         if not kept:
             return None
