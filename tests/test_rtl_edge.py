@@ -601,16 +601,16 @@ MUTANTS: dict[str, tuple[Callable[[Path, Sources], None], str, str, str]] = {
             build_operations(folder, [("mul", "fp16", 3)], sources), [("mul", "fp16", 3)]
         ),
         "float_multiplier",
-        "<< (i % PARTS * PART)",
-        "<< (i % PARTS * PART - i / 3)",
+        "<< (i * PART)",
+        "<< (i * PART - i / 3)",
     ),
     "a half of a multiplication is misplaced": (
         lambda folder, sources: check_operations(
             build_operations(folder, [("mul", "fp16", 4)], sources), [("mul", "fp16", 4)]
         ),
-        "float_multiplier",
-        "<< (i * PARTS * PART)",
-        "<< (i * PARTS * PART - i)",
+        "float_multiplier_halves",
+        "<< HALF)",
+        "<< (HALF - 1))",
     ),
     "a remainder is forgotten": (
         planted_in("div"),

@@ -45,9 +45,15 @@ module fp_mul #(
     );
 
     logic [2*P-1:0] product;
-    float_multiplier #(.WIDTH(P), .RANKS(RANKS)) multiplier (
-        .clk, .a(a_significand), .w(b_significand), .product
-    );
+    if (RANKS <= 2) begin : whole
+        float_multiplier #(.WIDTH(P), .RANKS(RANKS)) multiplier (
+            .clk, .a(a_significand), .w(b_significand), .product
+        );
+    end else begin : halves
+        float_multiplier_halves #(.WIDTH(P)) multiplier (
+            .clk, .a(a_significand), .w(b_significand), .product
+        );
+    end
 
     // The first bit of the product is worth 2.
     logic signed [E-1:0] exponent, exponent_0;
