@@ -324,7 +324,8 @@ def rtl_simulate(design: str, shape: tuple[int, ...], as_json: bool, **options: 
 def rtl_synthesise(pes: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Synthesise PEs with a cell library, measure their energy, write a technology.
 
-    Without names: all PEs, and the primitives that other prices are made of (PE `primitives`).
+    PE is one of docs/pes.md, a primitive that other prices are made of (`dequantise`), or
+    `primitives` for all of these; without names, everything.
     """
     from accelsim import circuits
 

@@ -20,7 +20,7 @@ from accelsim.engine.evaluation import evaluate
 from accelsim.engine.feasible import check_design
 from accelsim.errors import UserError
 from accelsim.hardware.actions import EVENTS, Role, UnitAction, counter, event_action
-from accelsim.hardware.characterised import SHARES
+from accelsim.hardware.characterised import SHARES, find_characterised
 from accelsim.hardware.columns import build_designs
 from accelsim.hardware.design import Family
 from accelsim.hardware.pe import PES
@@ -122,6 +122,43 @@ def test_the_engine_charges_an_idle_pe_as_the_gates_do(found: tuple[str, dict[st
     spent = energy(bill_of(family, PRICES[node]), {UnitAction.IDLE_CLOCK: bits})
     gates = next(iter(pe["energy"].values()))["fits"]["mean"]["idle_pj"]
     assert spent == pytest.approx(gates, rel=0.01)
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_a_dot_product_takes_the_measured_unit_that_is_nearest_in_lanes(node: str) -> None:
+    # Of several equally near the wider one; the family knows what each of its designs would alone.
+    lanes_of = {2: 4, 4: 4, 7: 4, 8: 16, 16: 16, 32: 16}
+    configs = [
+        design(
+            "array.pe=fp16_fused", "array.organisation=dot_product", f"array.lanes={lanes}",
+            "array.latency=5", "array.accumulator.bits=32",
+        )
+        for lanes in lanes_of
+    ]  # fmt: skip
+    units, prices = build_designs(configs).units[:, 0], PRICES[node]
+    wiring, pe = configs[0].array, PES["fp16_fused"]
+    together = find_characterised(prices, pe, wiring, units)
+    assert together is not None
+    for shares in together.energy_shares.values():
+        assert sum(shares.values()) == pytest.approx(np.ones(len(lanes_of)))
+    for place, (lanes, measured) in enumerate(lanes_of.items()):
+        alone = find_characterised(prices, pe, wiring, units[place : place + 1])
+        assert alone is not None
+        name = {4: "pe.fp16_fused4", 16: "pe.fp16_fused"}[measured]
+        for kind, events in alone.events.items():
+            for event, price in events.items():
+                listed = prices.price(f"{name}.{kind}.{event}.energy")
+                assert (price.name, price.value) == (listed.name, listed.value)
+                assert price.how == (listed.how if lanes == measured else "extrapolated")
+                assert together.events[kind][event].value[place] == listed.value  # type: ignore[index]
+        for part, area in alone.area.items():
+            assert np.ravel(together.area[part].value)[place] == area.value
+        for many, one in zip(
+            (together.control_bits, together.pipeline_bits),
+            (alone.control_bits, alone.pipeline_bits),
+            strict=True,
+        ):
+            assert many[place] == one[0]
 
 
 def streams_of(pe: dict[str, Any], kind: str) -> list[tuple[np.ndarray, float]]:

@@ -80,7 +80,7 @@ def assert_late(
 Operation = tuple[str, str, int]  # operation, format, stages
 OPERATIONS: list[Operation] = [
     *(("add", "fp32", stages) for stages in range(4)),
-    *(("mul", name, stages) for name in FORMATS for stages in range(4)),
+    *(("mul", name, stages) for name in FORMATS for stages in range(5)),
     *((operation, "fp16", 0) for operation in ("add", "div")),
     *((operation, "bf16", 2) for operation in ("add", "div")),
     ("div", "fp32", 0),
@@ -204,8 +204,12 @@ def test_every_number_widens_exactly(form: Format) -> None:
 
 
 def check_integers(folder: Path, sources: Sources = OURS) -> None:
-    cases = [(bits, form, bits % 2) for bits in (8, 21, 32) for form in FORMATS.values()]
-    cases.append((32, FP32, 1))
+    cases = [
+        (bits, form, stages)
+        for bits in (8, 21, 32)
+        for form in FORMATS.values()
+        for stages in range(3)
+    ]
     instances = [
         Instance(
             "int_to_float",
@@ -455,31 +459,34 @@ def test_scales_are_those_of_the_functional_model(tmp_path: Path) -> None:
 
 # Accumulators to floats.
 
-Dequantised = tuple[int, int, str, int]  # accumulator bits, DIVIDE, format of y, RANKED
+# Accumulator bits, DIVIDE, format of y, RANKED, stages of conversion, of scale, of weight scale.
+Dequantised = tuple[int, int, str, int, int, int, int]
 DEQUANTISED: list[Dequantised] = [
-    (32, 1, "fp32", 0),
-    (24, 1, "fp32", 1),
-    (20, 0, "fp32", 1),
-    (24, 0, "fp16", 0),
-    (24, 0, "bf16", 1),
+    (32, 1, "fp32", 0, 0, 0, 0),
+    (24, 1, "fp32", 1, 1, 3, 2),
+    (20, 0, "fp32", 1, 1, 3, 2),
+    (24, 0, "fp16", 0, 0, 0, 0),
+    (24, 0, "bf16", 1, 1, 3, 2),
+    # As it is synthesised: as many ranks in each multiplication.
+    *((32, 0, "fp32", 1, 2, stages, stages) for stages in range(5)),
 ]
-STAGES = {"CONVERT_STAGES": 1, "SCALE_STAGES": 3, "WEIGHT_STAGES": 2}
+STAGES = ("CONVERT_STAGES", "SCALE_STAGES", "WEIGHT_STAGES")
 
 
 def check_dequantise(folder: Path, cases: Sequence[Dequantised], sources: Sources = OURS) -> None:
-    widths = sorted({acc for acc, _, _, _ in cases})
+    widths = sorted({acc for acc, *_ in cases})
     inputs = {"scale": 32, "weight_scale": 32} | {f"acc{acc}": acc for acc in widths}
     instances = [
         Instance(
             "dequantise",
             sizes(FORMATS[name])
             | {"ACC": acc, "DIVIDE": divide, "RANKED": ranked}
-            | {stage: count * ranked for stage, count in STAGES.items()},
+            | dict(zip(STAGES, stages, strict=True)),
             {"acc": f"acc{acc}", "scale": "scale", "weight_scale": "weight_scale"},
             "y",
             FORMATS[name].bits,
         )
-        for acc, divide, name, ranked in cases
+        for acc, divide, name, ranked, *stages in cases
     ]
     circuit = build_many(folder, inputs, instances, sources=sources)
     rng = np.random.default_rng(12)
@@ -501,7 +508,7 @@ def check_dequantise(folder: Path, cases: Sequence[Dequantised], sources: Source
                 }
                 | given
             )
-            for i, (acc, divide, name, ranked) in enumerate(cases):
+            for i, (acc, divide, name, ranked, *stages) in enumerate(cases):
                 sums = given[f"acc{acc}"].astype(np.int32).reshape(50, 50)
                 if divide:
                     model = operators.dequantise(sums, scales, weight_scale, multiplies, ONE_THREAD)
@@ -510,7 +517,7 @@ def check_dequantise(folder: Path, cases: Sequence[Dequantised], sources: Source
                 form = FORMATS[name]
                 wide = one_nan(bits32(model).ravel(), FP32)
                 expected = wide if form == FP32 else each(exact.narrowed, wide, form=form)
-                late = ranked * (2 + sum(STAGES.values()))
+                late = 2 * ranked + sum(stages)
                 assert_late(outputs[f"y{i}"], expected, late, str(cases[i]))
 
 
@@ -597,6 +604,14 @@ MUTANTS: dict[str, tuple[Callable[[Path, Sources], None], str, str, str]] = {
         "<< (i * PART)",
         "<< (i * PART - i / 3)",
     ),
+    "a half of a multiplication is misplaced": (
+        lambda folder, sources: check_operations(
+            build_operations(folder, [("mul", "fp16", 4)], sources), [("mul", "fp16", 4)]
+        ),
+        "float_multiplier_halves",
+        "<< HALF)",
+        "<< (HALF - 1))",
+    ),
     "a remainder is forgotten": (
         planted_in("div"),
         "fp_div",
@@ -667,12 +682,13 @@ LINTED: list[tuple[str, dict[str, int]]] = [
         for form in FORMATS.values()
         for stages in (0, 3)
     ),
+    *(("fp_mul", sizes(form) | {"STAGES": 4}) for form in FORMATS.values()),
     *(("float_widen", sizes(form)) for form in FORMATS.values()),
     *(("float_narrow", sizes(form)) for form in (FP16, BF16)),
-    *(("int_to_float", {"BITS": bits, "STAGES": bits // 32} | sizes(FP16)) for bits in (8, 32)),
+    *(("int_to_float", {"BITS": bits, "STAGES": bits // 16} | sizes(FP16)) for bits in (8, 16, 32)),
     *(("dequantise", sizes(form) | {"DIVIDE": 0, "RANKED": 1}) for form in FORMATS.values()),
     ("dequantise", {"SCALE_STAGES": 7, "WEIGHT_STAGES": 2}),
-    ("dequantise", {"CONVERT_STAGES": 1, "DIVIDE": 0, "SCALE_STAGES": 3, "WEIGHT_STAGES": 3}),
+    ("dequantise", {"CONVERT_STAGES": 2, "DIVIDE": 0, "SCALE_STAGES": 4, "WEIGHT_STAGES": 4}),
     *(("absmax", {"LANES": n, "STAGES": stages}) for n, stages in ((1, 0), (4, 1), (5, 3))),
     *(
         (top, {"REGISTERED": late})

@@ -350,7 +350,7 @@ def test_adders_that_share_an_accumulator_are_exact(tmp_path: Path) -> None:
 
 
 def test_lut_groups_are_exact(tmp_path: Path) -> None:
-    check_luts(tmp_path, list(itertools.product((1, 5), (9, 24), (WRAP, SATURATE))))
+    check_luts(tmp_path, list(itertools.product((1, 5, 16), (9, 24), (WRAP, SATURATE))))
 
 
 def test_every_ternary_product_is_exact() -> None:
@@ -533,7 +533,7 @@ LINTED: list[tuple[str, dict[str, int]]] = [
     *(("dot", {"KIND": k, "LANES": n}) for k in WEIGHT_BITS for n in (1, 5, 32)),
     *(("sum", {"KIND": k, "LANES": 5, "STAGES": s}) for k in WEIGHT_BITS for s in range(4)),
     *(("shared_ternary", {"LANES": n, "ACC": 9, "OVERFLOW": n % 2}) for n in (1, 3, 16)),
-    *(("lut_group", {"READERS": n, "OVERFLOW": n % 2}) for n in (1, 4)),
+    *(("lut_group", {"READERS": n, "OVERFLOW": n % 2}) for n in (1, 4, 16)),
 ]
 
 

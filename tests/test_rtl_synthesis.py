@@ -319,6 +319,19 @@ class TestWithYosys:
         assert timed >= once
         assert runs[1].mean_pj >= runs[0].mean_pj
 
+    @pytest.mark.parametrize(("excluded", "gates"), [([], True), (["CKG*"], False)])
+    def test_a_gating_cell_that_is_left_out_gates_no_clock(
+        self, library: Library, excluded: list[str], gates: bool
+    ) -> None:
+        from accelsim.rtl.synthesis import Mapper, Setting
+
+        mapper = Mapper(library, excluded)
+        module = mapper.synthesise(
+            "add_pe", [HERE / "sv" / "add_pe.sv"], {"ACC": 20}, Setting(1000, gated=True)
+        )
+        mapper.close()
+        assert bool(read_netlist("add_pe", module, library).clock_gates) == gates
+
     @pytest.mark.parametrize("price", ["shared_ternary.{}", "lut_group.{}"])
     def test_products_of_a_shared_unit_cost_less_the_more_share_it(
         self, mapper: object, price: str
@@ -392,6 +405,15 @@ class TestWithYosys:
             pe_measure._gated(careless, best, SUBJECTS["ternary_add"], 1, str)
         careless.close()
 
+    def test_primitives_are_synthesised_by_name(self, mapper: object, tmp_path: Path) -> None:
+        from accelsim.rtl.synthesise import Order, synthesise
+
+        need_simulator()
+        names = ["decoder.tl1", "ternary_add", "int_add.8"]
+        order = Order([LIBERTY], names, tmp_path, clock_mhz=10, node_nm=22, name="few")
+        listed = [row["name"] for row in synthesise(order, list, "none", str)["rows"]]
+        assert listed == ["ternary_add", "int_add.8", "decoder.tl1"]
+
     def test_a_later_run_adds_to_what_is_there(self, mapper: object, tmp_path: Path) -> None:
         from accelsim.rtl.synthesise import Order, synthesise
 
@@ -423,7 +445,7 @@ class TestWithYosys:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            ({"names": ["ternary_ad"]}, 'unknown PE.*did you mean "ternary_add"'),
+            ({"names": ["ternary_ad"]}, 'unknown PE or primitive.*did you mean "ternary_add"'),
             ({"node_nm": None}, "--node-nm: is missing"),
             ({"clock_mhz": 0.5}, "--clock-mhz: out of range"),
         ],

@@ -3,12 +3,14 @@
 A technology characterises a PE where it holds ``pe.NAME.shape.flops`` and the prices beside it.
 NAME says how the PE is wired, since the registers around the arithmetic differ. Registers that a
 design has beyond the measured PE, or lacks, count at their own price; another latency, width or
-number of lanes marks the price as extrapolated.
+number of lanes marks the price as extrapolated. Of a unit that was measured at several numbers of
+lanes the nearest by ratio is taken, the wider of two.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -54,7 +56,7 @@ class Characterised:
 
 
 def characterised_name(pe: PE, wiring: ArrayConfig) -> str:
-    """Return the NAME under which a PE, wired this way, is measured."""
+    """Return the NAME under which a PE, wired this way, is measured; the one of most lanes."""
     if wiring.organisation == "dot_product":
         return _DOT_UNITS.get(pe.name, f"{pe.name}_dot")
     if len(dataflows_of(wiring)) > 1:
@@ -70,6 +72,7 @@ _DOT_UNITS = {
     "fp16_fused": "fp16_fused",
     "bf16_fused": "bf16_fused",
 }
+_FEWER_LANES = {"fp16_fused": ("fp16_fused4",), "bf16_fused": ("bf16_fused4",)}
 
 
 def find_characterised(
@@ -86,10 +89,48 @@ def find_characterised(
     Raises:
         UserError: The technology has some of the prices only.
     """
-    name = f"pe.{characterised_name(pe, wiring)}"
-    bits = unit["accumulator_bits"]
-    if technology.find(f"{name}.shape.flops", bits) is None:
+    widest = characterised_name(pe, wiring)
+    names = [f"pe.{name}" for name in (widest, *_FEWER_LANES.get(widest, ()))]
+    names = [name for name in names if f"{name}.shape.flops" in technology.entries]
+    if not names:
         return None
+    lanes = np.array([_shape(technology, name, unit)["lanes"] * np.ones(len(unit))
+                      for name in names])  # fmt: skip
+    nearest = abs(np.log(unit["lanes"] / lanes)).argmin(axis=0)
+    taken = np.unique(nearest)
+    places = [np.flatnonzero(nearest == i) for i in taken]
+    parts = [_characterised(technology, names[i], pe, wiring, unit[place])
+             for i, place in zip(taken, places, strict=True)]  # fmt: skip
+    if len(parts) == 1:
+        return parts[0]
+    columns = ([getattr(part, each.name) for part in parts] for each in fields(Characterised))
+    return Characterised(*(_joined(places, column) for column in columns))
+
+
+def _joined(places: Sequence[Integers], parts: Sequence[Any]) -> Any:
+    """Return one of many designs' prices and numbers, each part at its places of the family."""
+    first = parts[0]
+    if isinstance(first, Mapping):
+        return {key: _joined(places, [part[key] for part in parts]) for key in first}
+    if isinstance(first, Price):
+        value, low, high = (
+            _joined(places, [getattr(part, bound) for part in parts])
+            for bound in ("value", "low", "high")
+        )
+        source = "; ".join(dict.fromkeys(part.source for part in parts))
+        how = weakest(part.how for part in parts)
+        return replace(first, value=value, low=low, high=high, how=how, source=source)
+    whole = np.empty(sum(map(len, places)))
+    for place, part in zip(places, parts, strict=True):
+        whole[place] = part
+    return whole
+
+
+def _characterised(
+    technology: Technology, name: str, pe: PE, wiring: ArrayConfig, unit: npt.NDArray[np.void]
+) -> Characterised:
+    """Return the measured PE ``name`` in designs whose units are like it."""
+    bits = unit["accumulator_bits"]
     shape = _shape(technology, name, unit)
     kinds = EVENT_KINDS if pe.multiplies else EVENT_KINDS[:1]
     measured = _as_measured(wiring, unit, shape)

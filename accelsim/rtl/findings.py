@@ -85,8 +85,7 @@ def put_pe(record: Record, pe: Measured) -> None:
 
 def put_primitive(record: Record, primitive: MeasuredPrimitive) -> None:
     """Store a primitive, in place of the one of its name."""
-    order = [_primitive_name(each.price, each.bits) for each in primitives()]
-    _put(record["primitives"], _primitive(primitive), order)
+    _put(record["primitives"], _primitive(primitive), [each.name for each in primitives()])
 
 
 def write_record(record: Record, folder: Path, name: str, node_nm: int) -> list[Path]:
@@ -168,10 +167,6 @@ def _put(entries: list[dict[str, Any]], entry: dict[str, Any], order: Sequence[s
     entries[:] = sorted([*kept, entry], key=lambda each: rank.get(each["name"], len(rank)))
 
 
-def _primitive_name(price: str, bits: int) -> str:
-    return f"{price}.{bits}" if bits else price
-
-
 def _mapped(mapped: Mapped, latency: int) -> dict[str, Any]:
     netlist = mapped.netlist
     values = (
@@ -197,7 +192,7 @@ def _tried(tried: Sequence[Mapped]) -> list[dict[str, Any]]:
 def _primitive(each: MeasuredPrimitive) -> dict[str, Any]:
     entry: dict[str, Any] = plain(
         {
-            "name": _primitive_name(each.primitive.price, each.primitive.bits),
+            "name": each.primitive.name,
             "price": each.primitive.price,
             "bits": each.primitive.bits,
             "results": each.primitive.results,

@@ -153,6 +153,7 @@ _LANES = {
     "ternary": ("ternary_add", "ternary_dot4", "ternary_dot16"),
     "int8": ("int8_mac_24", "int8_dot4", "int8_dot16"),
     "fp16": ("fp16_fmac", "fp16_fused4", "fp16_fused"),
+    "bf16": ("bf16_fmac", "bf16_fused4", "bf16_fused"),
 }
 _ZEROS = {"ternary": "ternary_add", "int8": "int8_mac_24", "fp16": "fp16_fmac"}
 

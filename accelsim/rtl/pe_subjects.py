@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.errors import UserError, did_you_mean
 from accelsim.rtl.operand_streams import Integers, Numbers, OperandStream
 from accelsim.rtl.words import Stimulus
 
@@ -82,19 +81,13 @@ def _table() -> dict[str, Subject]:
         Subject("int8_dot16", "pe_dot", 1, _INT8, _INT8, 32, 16),
         Subject("fp16_fused4", "pe_dot", 6, "fp16", "fp16", 32, 4),
         Subject("fp16_fused", "pe_dot", 6, "fp16", "fp16", 32, 16),
+        Subject("bf16_fused4", "pe_dot", 7, "bf16", "bf16", 32, 4),
         Subject("bf16_fused", "pe_dot", 7, "bf16", "bf16", 32, 16),
     ]
     return {row.name: row for row in rows}
 
 
 SUBJECTS = _table()
-
-
-def lookup_subject(name: str) -> Subject:
-    """Return the row of ``SUBJECTS``; raise UserError for an unknown name."""
-    if name not in SUBJECTS:
-        raise UserError("unknown PE", key="PE", value=name, allowed=did_you_mean(name, SUBJECTS))
-    return SUBJECTS[name]
 
 
 def width_of(operand: str) -> int:

@@ -61,6 +61,11 @@ class Primitive:
     results: int = 1
     multiplies: bool = False
 
+    @property
+    def name(self) -> str:
+        """What it is called: its price, with its width where that is listed by width."""
+        return f"{self.price}.{self.bits}" if self.bits else self.price
+
     def at(self, depth: int) -> dict[str, int]:
         """Return the parameters where each part takes ``depth`` cycles, one more than its ranks."""
         return dict(self.parameters) | dict.fromkeys(self.stages, depth - 1)
@@ -116,8 +121,8 @@ def primitives() -> tuple[Primitive, ...]:
     rows += [
         Primitive("quantise", 0, "quantise", {"EXP": 8, "MAN": 23}, _quantised, ("STAGES",), 4),
         Primitive("dequantise", 0, "dequantise",
-                  {"ACC": 32, "DIVIDE": 0, "RANKED": 1, "CONVERT_STAGES": 1}, _sums,
-                  ("SCALE_STAGES", "WEIGHT_STAGES"), 4, ranks=3),
+                  {"ACC": 32, "DIVIDE": 0, "RANKED": 1, "CONVERT_STAGES": 2}, _sums,
+                  ("SCALE_STAGES", "WEIGHT_STAGES"), 5, ranks=4),
         Primitive("cast.int8_to_float", 0, "int_to_float", {"BITS": 8, "EXP": 5, "MAN": 10},
                   _uniform({"integer_in": 8})),
         Primitive("decoder.ternary2", 0, "decoder_ternary2", {"WEIGHTS": 4}, _ternary2, results=4),

@@ -159,8 +159,7 @@ class Mapper:
         kept = [
             _POWER.sub("", cell)
             for name, cell in text.cells.items()
-            if bool(_STATEFUL.search(cell)) == stateful
-            and ("clock_gating_integrated_cell" in cell or not is_excluded(name, self.excluded))
+            if bool(_STATEFUL.search(cell)) == stateful and not is_excluded(name, self.excluded)
         ]
         if not kept:
             return None

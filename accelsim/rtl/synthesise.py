@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from accelsim.errors import UserError
+from accelsim.errors import UserError, did_you_mean
 from accelsim.rtl.characterise import Progress
 from accelsim.rtl.findings import (
-    Record,
     continued,
     new_record,
     put_pe,
@@ -22,11 +21,16 @@ from accelsim.rtl.findings import (
 )
 from accelsim.rtl.liberty import Library, read_library
 from accelsim.rtl.pe_measure import Operands, measure
-from accelsim.rtl.pe_subjects import SUBJECTS, lookup_subject
-from accelsim.rtl.primitives import measure_primitive, measure_register, primitives
+from accelsim.rtl.pe_subjects import SUBJECTS, Subject
+from accelsim.rtl.primitives import (
+    Primitive,
+    measure_primitive,
+    measure_register,
+    primitives,
+)
 from accelsim.rtl.synthesis import Mapper
 
-PRIMITIVES = "primitives"  # stands for all of them where PEs are named
+PRIMITIVES = "primitives"  # stands for all of them where names are given
 # Cells not meant for logic, too weak to drive any, or that this project does not simulate; and a
 # node and a clock that fits it. Libraries that nobody lists leave out nothing.
 KNOWN_LIBRARIES: dict[str, tuple[Sequence[str], int, float]] = {
@@ -50,7 +54,7 @@ class Order:
 
     Attributes:
         liberty: Files of the library.
-        names: PEs of ``SUBJECTS``, and ``primitives``; all if empty.
+        names: PEs of ``SUBJECTS``, primitives, ``primitives`` for all of these; all if empty.
         out: Folder for the files.
         clock_mhz: Clock target; None takes one that fits a known library.
         node_nm: Node; None takes that of a known library.
@@ -89,10 +93,9 @@ def synthesise(
         Keys library, clock_mhz, rows (see `findings.rows`), files.
 
     Raises:
-        UserError: A bad library, an unknown PE, missing tools, files of another library.
+        UserError: A bad library, an unknown name, missing tools, files of another library.
     """
-    wanted = list(order.names) or [PRIMITIVES, *SUBJECTS]
-    chosen = [lookup_subject(each) for each in wanted if each != PRIMITIVES]
+    units, chosen = _wanted(order.names or [PRIMITIVES, *SUBJECTS])
     progress("reading the library")
     library = read_library(order.liberty)
     known, node, clock = _target(library, order)
@@ -103,8 +106,10 @@ def synthesise(
         record = continued(record, order.out / f"{label}.json")
         # Shares of PEs need the energy of a flop.
         put_register(record, measure_register(mapper, 1e6 / clock, progress))
-        if PRIMITIVES in wanted:
-            _measure_primitives(mapper, record, order.seed, progress)
+        for unit in units:
+            put_primitive(
+                record, measure_primitive(mapper, unit, 1e6 / clock, order.seed, progress)
+            )
         files = write_record(record, order.out, label, node)
         streams = operands() if chosen else ()
         for subject in chosen:
@@ -121,10 +126,17 @@ def synthesise(
     }
 
 
-def _measure_primitives(mapper: Mapper, record: Record, seed: int, progress: Progress) -> None:
-    period = 1e6 / record["clock_mhz"]
-    for primitive in primitives():
-        put_primitive(record, measure_primitive(mapper, primitive, period, seed, progress))
+def _wanted(names: Sequence[str]) -> tuple[list[Primitive], list[Subject]]:
+    """Return the primitives and PEs of these names, each once, in the order of their tables."""
+    units = {each.name: each for each in primitives()}
+    for name in names:
+        if name not in (PRIMITIVES, *units, *SUBJECTS):
+            allowed = did_you_mean(name, [PRIMITIVES, *units, *SUBJECTS])
+            raise UserError("unknown PE or primitive", key="PE", value=name, allowed=allowed)
+    return (
+        [each for name, each in units.items() if name in names or PRIMITIVES in names],
+        [each for name, each in SUBJECTS.items() if name in names],
+    )
 
 
 def _target(library: Library, order: Order) -> tuple[Sequence[str], int, float]:

@@ -9,10 +9,11 @@
 //   a, b   1 + EXP + MAN bits
 //   y      1 + EXP + MAN bits, STAGES cycles after its operands
 //
-//       multiply parts | add them | normalise | round
-//   STAGES = 1                    |
-//            2                    |           |
-//            3         |          |           |
+//       multiply parts | add those of halves | add halves | normalise | round
+//   STAGES = 1                                            |
+//            2                                            |           |
+//            3         |                                  |           |
+//            4         |                     |            |           |
 module fp_mul #(
     parameter int EXP    = 8,
     parameter int MAN    = 23,
@@ -26,7 +27,7 @@ module fp_mul #(
     localparam int P     = MAN + 1;
     localparam int E     = EXP + 2;
     localparam int BIAS  = 2 ** (EXP - 1) - 1;
-    localparam int RANKS = STAGES >= 3 ? 2 : STAGES >= 1 ? 1 : 0;
+    localparam int RANKS = STAGES >= 3 ? STAGES - 1 : STAGES >= 1 ? 1 : 0;
     localparam int ZEROS = $clog2(P + 1);
     localparam int MOST  = MAN + 3;
     localparam int SHIFT = $clog2(MOST + 2 ** (ZEROS + 1));
@@ -44,9 +45,15 @@ module fp_mul #(
     );
 
     logic [2*P-1:0] product;
-    float_multiplier #(.WIDTH(P), .RANKS(RANKS)) multiplier (
-        .clk, .a(a_significand), .w(b_significand), .product
-    );
+    if (RANKS <= 2) begin : whole
+        float_multiplier #(.WIDTH(P), .RANKS(RANKS)) multiplier (
+            .clk, .a(a_significand), .w(b_significand), .product
+        );
+    end else begin : halves
+        float_multiplier_halves #(.WIDTH(P)) multiplier (
+            .clk, .a(a_significand), .w(b_significand), .product
+        );
+    end
 
     // The first bit of the product is worth 2.
     logic signed [E-1:0] exponent, exponent_0;
@@ -58,7 +65,7 @@ module fp_mul #(
     assign negative = a_negative != b_negative;
     assign nan      = a_nan || b_nan || a_infinite && b_zero || a_zero && b_infinite;
     assign infinite = a_infinite || b_infinite;
-    delay #(.WIDTH(2 * ZEROS + E + 3), .DEPTH(RANKS == 2 ? 1 : 0)) part_rank (
+    delay #(.WIDTH(2 * ZEROS + E + 3), .DEPTH(RANKS >= 2 ? RANKS - 1 : 0)) part_rank (
         .clk,
         .d({a_zeros, b_zeros, exponent, negative, nan, infinite}),
         .q({a_zeros_0, b_zeros_0, exponent_0, negative_0, nan_0, infinite_0})

@@ -33,14 +33,8 @@ module lut_group #(
     logic [139:0] entries;
     lut_entries filled (.clk, .fill, .a, .entries);
 
-    logic                 step_taken;
-    logic                 first_taken;
     logic [READERS*5-1:0] index_taken;
-    always_ff @(posedge clk) begin : control
-        step_taken <= step && !rst;
-    end
     always_ff @(posedge clk) begin : operands
-        first_taken <= first;
         index_taken <= index;
     end
 
@@ -52,6 +46,16 @@ module lut_group #(
         assign {negative, entry} = index_taken[5*i+:5];
         lut_lookup lookup (.entries, .entry, .y(magnitude));
         assign addend = magnitude ^ {10{negative}};
+
+        // Control of its own, as each PE of an array has: one register for all would drive
+        // READERS * ACC gates. Synthesis must keep apart what is alike.
+        logic step_taken;
+        logic first_taken;
+        (* keep *)
+        always_ff @(posedge clk) begin : control
+            step_taken  <= step && !rst;
+            first_taken <= first;
+        end
 
         logic [ACC-1:0] c;
         logic [ACC-1:0] next;
