@@ -52,10 +52,13 @@ ARRAYS = [
     array(DOT, 2, 2, lanes=8, latency=2, interleave=True, pe="int8_int4_mac", bits=16),
     array(OS, 2, 2, latency=3, interleave=True, pe="fp16_fmac"),
     array(OS, 1, 3, pe="fp32_fmac", overlap=False),
+    array(OS, 3, 2, latency=6, interleave=True, pe="fp32_fmac"),
+    array(WS, 2, 3, latency=6, pe="fp32_fmac"),
     array(WS, 3, 2, latency=2, pe="bf16_fmac"),
     array(IS, 2, 2, pe="fp16_fmac"),
     array(DOT, 2, 2, lanes=4, latency=3, interleave=True, pe="fp16_fused"),
     array(DOT, 1, 2, lanes=5, latency=2, pe="bf16_fused"),
+    array(DOT, 2, 1, lanes=4, latency=6, interleave=True, pe="bf16_fused"),
 ]
 
 

@@ -44,7 +44,7 @@ from accelsim.rtl.sources import SV_FOLDER
 Sources = Sequence[Path]
 Ports = dict[str, npt.NDArray[np.int64]]
 OURS: Sources = (SV_FOLDER,)
-STAGES = range(5)
+STAGES = range(6)
 MAC_KINDS = {FP16: 3, BF16: 4, FP32: 5}
 DOT_KINDS = {FP16: 6, BF16: 7}
 EXACT_TAIL = 25  # of sum_float: from here on c + t is exactly rounded
@@ -451,6 +451,48 @@ MUTANTS: dict[str, tuple[Callable[..., None], tuple[Any, ...], str, str, str]] =
         "X > ZEROS + 26 ? X : ZEROS + 26",
         "ZEROS + 25",
     ),
+    "a carry of the product is lost": (
+        check_macs,
+        (BF16, [5]),
+        "carry_save",
+        "x & y | z & (x ^ y)",
+        "x & y",
+    ),
+    "a difference below zero is not negated": (
+        check_macs,
+        (FP32, [5]),
+        "float_add_fast",
+        "^ {SUM{inverted}}",
+        "",
+    ),
+    "a difference above zero lacks its last place": (
+        check_macs,
+        (FP32, [5]),
+        "float_add_fast",
+        "around   = carry & generates[SUM-1]",
+        "around   = 1'b0",
+    ),
+    "a difference of nothing keeps the sign of the product": (
+        check_macs,
+        (FP16, [5]),
+        "float_add_fast",
+        "zero ? zero_sign : ",
+        "",
+    ),
+    "operands overtake their product": (
+        check_macs,
+        (FP32, [5]),
+        "mac_float",
+        ".WIDTH(Z + 72), .DEPTH(CUT)",
+        ".WIDTH(Z + 72), .DEPTH(0)",
+    ),
+    "the tree of zeros forgets a level": (
+        check_macs,
+        (BF16, [5]),
+        "leading_zeros_tree",
+        "none[i] & none[i+2**level]",
+        "none[i]",
+    ),
     "a lane that is not valid sets the exponent": (
         check_dots,
         (FP16, [(4, 28)]),
@@ -524,9 +566,10 @@ def test_yosys_simulates_the_same(tmp_path: Path) -> None:
 
 
 LINTED: list[tuple[str, dict[str, int]]] = [
-    *(("mac", {"KIND": kind, "ACC": 32, "STAGES": s}) for kind in (3, 4, 5) for s in (0, 3)),
+    *(("mac", {"KIND": kind, "ACC": 32, "STAGES": s}) for kind in (3, 4, 5) for s in (0, 3, 5)),
     *(("dot", {"KIND": kind, "LANES": n}) for kind in (6, 7) for n in (1, 2, 5, 32)),
     *(("sum", {"KIND": kind, "LANES": n, "ACC": 32}) for kind in (6, 7) for n in (1, 32)),
+    ("sum", {"KIND": 6, "LANES": 4, "ACC": 32, "STAGES": 5}),
     ("dot_float", {"WINDOW": 12}),
     ("sum_float", {"WINDOW": 12, "TAIL": EXACT_TAIL}),
 ]

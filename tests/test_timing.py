@@ -38,7 +38,7 @@ def arrays(draw: st.DrawFn, largest: int = 5, organisation: Organisation | None 
         rows=draw(size),
         cols=draw(size),
         lanes=draw(st.integers(1, 9)) if kind == DOT else 1,
-        latency=draw(st.integers(1, 5)),
+        latency=draw(st.integers(1, 6)),
         interval=draw(st.integers(1, 3)),
         interleave=draw(st.booleans()),
         overlap=draw(st.booleans()),

@@ -20,7 +20,7 @@ from accelsim.rtl.words import Stimulus
 
 Progress = Callable[[str], None]
 
-LONGEST_LATENCY = 5
+LONGEST_LATENCY = 6
 # Targets of abc, in parts of the clock period.
 _TIGHT = 0.6
 # Where the fastest way misses the clock by this factor, the others are not tried.

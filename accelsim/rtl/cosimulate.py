@@ -23,7 +23,7 @@ Progress = Callable[[str], None]
 Shape = tuple[int, int, int]
 
 LARGEST_ARRAY = 4096  # multipliers or adders; a build of more takes longer than anyone waits
-LONGEST_FLOAT = 5  # stages of mac_float and sum_float with the register behind them
+LONGEST_FLOAT = 6  # stages of mac_float and sum_float with the register behind them
 DEFAULT_CASES, MOST_CASES = 6, 10_000
 PATIENCE = 1000  # cycles; past these and twice the engine's an array is taken to hang
 # Seconds of a build, measured: a little for any, and so much per PE of a systolic array or lane.

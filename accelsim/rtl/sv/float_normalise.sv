@@ -7,8 +7,11 @@
 //   half          the bit below them
 //   rest          any bit below that
 //   field         exponent field of the result before rounding; 0 if subnormal; may exceed 255
+//
+// FAST: leading zeros are counted in a tree.
 module float_normalise #(
-    parameter int SUM = 29
+    parameter int SUM  = 29,
+    parameter int FAST = 0
 ) (
     input  logic [SUM-1:0] magnitude,
     input  logic [9:0]     exponent,
@@ -23,7 +26,11 @@ module float_normalise #(
     logic [SUM-1:0] least, shifted;
     logic [COUNT-1:0] shift;
     assign least = {1'b1, {(SUM - 1) {1'b0}}} >> exponent;
-    leading_zeros #(.WIDTH(SUM)) count_zeros (.word(magnitude | least), .count(shift));
+    if (FAST != 0) begin : fast
+        leading_zeros_tree #(.WIDTH(SUM)) count_zeros (.word(magnitude | least), .count(shift));
+    end else begin : plain
+        leading_zeros #(.WIDTH(SUM)) count_zeros (.word(magnitude | least), .count(shift));
+    end
 
     assign shifted = magnitude << shift;
     assign significand = shifted[SUM-1-:24];

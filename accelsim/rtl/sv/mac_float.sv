@@ -18,6 +18,9 @@
 //            2           |     |
 //            3   |       |     |
 //            4   |       |     |           |
+//
+//       multiply | its last addition, compare | align | add | normalise | round
+//            5   |                            |       |     |           |
 module mac_float #(
     parameter int ACC    = 32,
     parameter int STAGES = 0,
@@ -36,6 +39,7 @@ module mac_float #(
     localparam int P    = 2 * MAN + 2;        // bits of a product, the highest worth 2
     localparam int X    = P > 24 ? P : 24;    // a product or a float32
     localparam int BIAS = 2 ** (EXP - 1) - 1;
+    localparam int CUT  = STAGES >= 5 ? 1 : 0;  // of the multiplier
 
     // Leading zeros that a product can bring into the sum. A short product (fp16, bf16) is shifted
     // to the left, to have at most one: its own shifter costs less than the wider window would. A
@@ -67,7 +71,13 @@ module mac_float #(
     );
 
     logic [P-1:0] product;
-    float_multiply #(.WIDTH(MAN + 1)) multiply (.a(a_significand), .w(w_significand), .product);
+    if (CUT != 0) begin : cut
+        float_multiply_cut #(.WIDTH(MAN + 1)) multiply (
+            .clk, .a(a_significand), .w(w_significand), .product
+        );
+    end else begin : whole
+        float_multiply #(.WIDTH(MAN + 1)) multiply (.a(a_significand), .w(w_significand), .product);
+    end
 
     // Zeros to shift out of the product, counted while it is made.
     localparam int Z = $clog2(P);
@@ -83,19 +93,16 @@ module mac_float #(
     end
 
     // What is added: r, the product or nothing.
-    logic [X-1:0] addend;
     logic [9:0] exponent;
     logic negative, nothing, infinite, nan, pass;
     always_comb begin
         pass     = !reduce && !step;
-        addend   = {r_significand, {(X - 24) {1'b0}}};
         exponent = {2'b0, r_exponent};
         negative = r_negative;
         nothing  = r_zero;
         infinite = r_infinite;
         nan      = r_nan;
         if (!reduce) begin
-            addend   = {product, {(X - P) {1'b0}}};
             exponent = 10'(a_exponent) + 10'(w_exponent) + 10'(128 - 2 * BIAS) - 10'(zeros);
             negative = pass || a_negative != w_negative;  // c + -0 = c, for zeros too
             nothing  = pass || a_zero || w_zero;
@@ -104,21 +111,35 @@ module mac_float #(
         end
     end
 
+    logic [Z-1:0] zeros_0;
+    logic [9:0] exponent_0;
+    logic negative_0, nothing_0, infinite_0, nan_0, pass_0, reduce_0;
+    logic [23:0] r_significand_0;
+    logic [31:0] c_0;
+    delay #(.WIDTH(Z + 72), .DEPTH(CUT)) part_rank (
+        .clk,
+        .d({zeros, exponent, negative, nothing, infinite, nan, pass, reduce, r_significand, c}),
+        .q({zeros_0, exponent_0, negative_0, nothing_0, infinite_0, nan_0, pass_0, reduce_0,
+            r_significand_0, c_0})
+    );
+    logic [X-1:0] addend;
+    assign addend = reduce_0 ? {r_significand_0, {(X - 24) {1'b0}}} : {product, {(X - P) {1'b0}}};
+
     logic [X-1:0] addend_1;
     logic [Z-1:0] zeros_1;
     logic [9:0] exponent_1;
     logic negative_1, nothing_1, infinite_1, nan_1, pass_1;
     logic [31:0] c_1;
-    delay #(.WIDTH(X + Z + 47), .DEPTH(STAGES >= 3 ? 1 : 0)) multiply_rank (
+    delay #(.WIDTH(X + Z + 47), .DEPTH(STAGES >= 3 ? 1 - CUT : 0)) multiply_rank (
         .clk,
-        .d({addend, zeros, exponent, negative, nothing, infinite, nan, pass, c}),
+        .d({addend, zeros_0, exponent_0, negative_0, nothing_0, infinite_0, nan_0, pass_0, c_0}),
         .q({addend_1, zeros_1, exponent_1, negative_1, nothing_1, infinite_1, nan_1, pass_1, c_1})
     );
 
     logic [X-1:0] x;
     assign x = addend_1 << zeros_1;
     float_accumulate #(
-        .X(X), .V(V), .ALIGN_RANK(STAGES >= 1 ? 1 : 0),
+        .X(X), .V(V), .FAST(CUT), .COMPARE_RANK(CUT), .ALIGN_RANK(STAGES >= 1 ? 1 : 0),
         .ADD_RANK(STAGES >= 2 ? 1 : 0), .NORMALISE_RANK(STAGES >= 4 ? 1 : 0)
     ) accumulate (
         .clk, .x({1'b0, x}), .x_negative(negative_1), .x_exponent(exponent_1),

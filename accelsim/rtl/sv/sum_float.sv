@@ -22,6 +22,9 @@
 //            2         |     |
 //            3         |     |           |
 //            4 |       |     |           |
+//
+//       select | compare | align | add | normalise | round
+//            5 |         |       |     |           |
 module sum_float #(
     parameter int ACC    = 32,
     parameter int STAGES = 0,
@@ -89,8 +92,8 @@ module sum_float #(
         .q({x_1, exponent_1, negative_1, nothing_1, infinite_1, nan_1, pass_1, c_1})
     );
     float_accumulate #(
-        .X(X), .V(V), .ALIGN_RANK(STAGES >= 2 ? 1 : 0), .ADD_RANK(STAGES >= 1 ? 1 : 0),
-        .NORMALISE_RANK(STAGES >= 3 ? 1 : 0)
+        .X(X), .V(V), .COMPARE_RANK(STAGES >= 5 ? 1 : 0), .ALIGN_RANK(STAGES >= 2 ? 1 : 0),
+        .ADD_RANK(STAGES >= 1 ? 1 : 0), .NORMALISE_RANK(STAGES >= 3 ? 1 : 0)
     ) accumulate (
         .clk, .x(x_1), .x_negative(negative_1), .x_exponent(exponent_1), .x_zero(nothing_1),
         .x_infinite(infinite_1), .x_nan(nan_1), .pass(pass_1), .c(c_1), .y
