@@ -87,6 +87,9 @@ def smallest(
 ) -> tuple[int, Mapped, list[Mapped]]:
     """Return the least latency at which a module meets the clock, its smallest netlist there.
 
+    Where no latency meets it, those that miss by little are mapped again with carry networks kept:
+    faster, and larger.
+
     Args:
         mapper: Library and Yosys.
         top: Module.
@@ -94,21 +97,28 @@ def smallest(
         period_ps: Of the clock.
         multiplies: Booth recoding is worth a try.
         wide: As for `settings`.
-        latencies: Which to try, in order; the last one is returned if none meets the clock.
+        latencies: Which to try, in order; where none meets the clock the fastest netlist counts.
         progress: Told what is going on.
 
     Returns:
         Latency, netlist, and every netlist that was tried.
     """
-    tried: list[Mapped] = []
-    for latency in latencies:
-        ways = settings(period_ps, multiplies, wide)
-        here = _mapped_ways(mapper, top, parameters_at(latency), ways, period_ps, progress)
-        tried += here
-        met = [each for each in here if each.timing.critical_ps <= period_ps]
-        if met:
-            return latency, min(met, key=lambda each: each.area_um2), tried
-    return latency, min(here, key=lambda each: each.timing.critical_ps), tried
+    tried: list[tuple[int, Mapped]] = []
+    plain = settings(period_ps, multiplies, wide)
+    near = list(latencies)
+    for ways in (plain, [replace(way, kept_carries=True) for way in plain if way.fast]):
+        for latency in near:
+            parameters = parameters_at(latency)
+            here = _mapped_ways(mapper, top, parameters, ways, period_ps, progress)
+            tried += [(latency, each) for each in here]
+            met = [each for each in here if each.timing.critical_ps <= period_ps]
+            if met:
+                best = min(met, key=lambda each: each.area_um2)
+                return latency, best, [each for _, each in tried]
+        hopeful = {at for at, each in tried if each.timing.critical_ps <= period_ps * _HOPELESS}
+        near = [latency for latency in latencies if latency in hopeful]
+    latency, best = min(tried, key=lambda each: each[1].timing.critical_ps)
+    return latency, best, [each for _, each in tried]
 
 
 def _mapped_ways(

@@ -54,6 +54,8 @@ class Setting:
         booth: Multipliers recode one operand.
         carry: How carries run, one of ``CARRIES``.
         fast: abc maps for delay; else for area, and sizes gates after.
+        kept_carries: Carry networks go to abc as they were chosen. Else Yosys first simplifies all
+            logic for area, which turns fast ones into chains.
         gated: Registers with an enable share a clock-gating cell.
         flat: One module before optimisation; else modules keep to themselves.
     """
@@ -62,13 +64,15 @@ class Setting:
     booth: bool = False
     carry: str = "tree"
     fast: bool = False
+    kept_carries: bool = False
     gated: bool = False
     flat: bool = True
 
     def text(self) -> str:
         """Return it in words, for tables."""
         words = [f"{'delay' if self.fast else 'area'} first, {self.target_ps} ps"]
-        words += ["Booth" if self.booth else "no Booth", f"{self.carry} carry"]
+        carry = f"{self.carry} carry{', kept' * self.kept_carries}"
+        words += ["Booth" if self.booth else "no Booth", carry]
         return ", ".join([*words, *["gated"] * self.gated, *["hierarchy kept"] * (not self.flat)])
 
 
@@ -131,7 +135,7 @@ class Mapper:
         folder = Path(self._folder.name)
         values = [f"-chparam {name} {value}" for name, value in parameters.items()]
         synth = ["synth", "-flatten"] if setting.flat else ["synth"]
-        synth += ["-booth"] * setting.booth
+        synth += ["-booth"] * setting.booth + ["-noabc"] * setting.kept_carries
         carry = CARRIES[setting.carry].replace("ripple.v", str(folder / "ripple.v"))
         synth += [f"-extra-map {carry}"] * bool(carry)
         flops = " ".join(f"-liberty {path}" for path in self._flops if path is not None)
