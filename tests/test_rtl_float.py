@@ -412,16 +412,16 @@ MUTANTS: dict[str, tuple[Callable[..., None], tuple[Any, ...], str, str, str]] =
     "the exponent of a subnormal sum is off by one": (
         check_macs,
         (BF16, [0]),
-        "float_align",
-        "| {9'b0, c[30:23] == 0}",
+        "float_compare",
+        "| {9'b0, c_field == 0}",
         "",
     ),
     "a subnormal result is shifted too far": (
         check_macs,
         (FP32, [0]),
         "float_normalise",
-        "magnitude | least",
-        "magnitude",
+        "leading_zeros #(.WIDTH(SUM)) count_zeros (.word(magnitude | least)",
+        "leading_zeros #(.WIDTH(SUM)) count_zeros (.word(magnitude)",
     ),
     "a sum of zero keeps the sign of the product": (
         check_macs,
@@ -433,7 +433,7 @@ MUTANTS: dict[str, tuple[Callable[..., None], tuple[Any, ...], str, str, str]] =
     "a zero product shifts the sum": (
         check_macs,
         (BF16, [0]),
-        "float_align",
+        "float_compare",
         "!x_zero && !difference[9]",
         "!difference[9]",
     ),
