@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import mmap
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -174,6 +175,40 @@ def test_steps_of_64_bytes_are_exact_where_no_cpu_has_their_instruction(tmp_path
     # vpdpbusd as its manual spells it out, in plain vectors. The rest of the path is what ships.
     environment = native_environment() | {"XDG_CACHE_HOME": str(tmp_path)}
     subprocess.run([sys.executable, "-c", SPELLED_OUT], env=environment, check=True, timeout=300)
+
+
+COMPILED_FOR_VNNI = """
+import numba
+import numpy as np
+from accelsim.functional import ternary_kernels
+path = ternary_kernels.PATHS["avx512vnni"]
+codes, packed = np.ones((5, 64), np.int8), np.ones((2, 64), np.uint8)
+packed.flags.writeable = False
+shape = 0, 2, path.tokens, path.tokens, path.odd
+arguments = codes, ternary_kernels.arrange(codes, path), packed, *shape, np.ones((5, 8), np.int32)
+signature = tuple(map(numba.typeof, arguments))
+ternary_kernels.ternary_rows.compile(signature)
+print(ternary_kernels.ternary_rows.inspect_asm(signature))
+"""
+
+
+@pytest.mark.skipif(platform.machine() not in {"x86_64", "AMD64"}, reason="an instruction of x86")
+def test_a_cpu_with_vnni_gets_one_instruction_for_64_products(tmp_path):
+    # Compiled for a CPU that need not be here, and not run.
+    another = {"NUMBA_CPU_NAME": "icelake-server", "NUMBA_CPU_FEATURES": ""}
+    environment = native_environment() | another | {"XDG_CACHE_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", COMPILED_FOR_VNNI]
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=True, timeout=300
+    )
+    # Between a label and the jump back to it: four fields of four tokens, or of two packed rows.
+    loops = re.findall(r"^(\.LBB\w+):\n((?:(?!^\.L).*\n)*?)\tj\w+\t\1\n", done.stdout, re.M)
+    steps = [body for _, body in loops if "vpdpbusd" in body]
+    dots = [re.findall(r"\tvpdpbusd\t.*%zmm\d+, %zmm\d+\n", body) for body in steps]
+    assert sorted(map(len, dots)) == [8, 16]
+    for body in steps:
+        assert "prefetch" in body
+        assert not re.search(r"\tvmov\w+\t%zmm\d+, .*\(%r", body), "a sum left its register"
 
 
 def ascending(x, weights):
