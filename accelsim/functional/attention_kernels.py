@@ -9,6 +9,7 @@ Orders of sums as in `kernels`; words and marks as in `count_kernels`.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from accelsim.functional.count_kernels import FLOAT, FULL_16, collect, count_shares
 from accelsim.functional.kernels import (
@@ -17,12 +18,14 @@ from accelsim.functional.kernels import (
     I64,
     PANEL,
     ZERO,
+    Index,
     add_four,
     add_one,
     exponentials,
 )
 from accelsim.kernels import inner_kernel, kernel
 
+U64 = NDArray[np.uint64]
 _f32 = np.float32
 # Not a literal 0, for which numba would compile its users a second time.
 _FIRST = np.int64(0)
@@ -79,6 +82,38 @@ def _value_tile(scores: F32, values: F32, lengths: I64, sums: F32, out: F32) -> 
                 out[r, p * PANEL + j] = sums[r * PANEL + j]
 
 
+@inner_kernel
+def _read_queries(
+    q: F32, start: Index, head: Index, sharing: Index, n: Index, queries: F32, lengths: I64
+) -> None:
+    """Copy queries n, n + 1, ... of heads that share keys, q [p, heads * d], and their contexts."""
+    rows, d = queries.shape
+    for r in range(rows):
+        lengths[r] = start + (n + r) // sharing + 1
+        first = (head + (n + r) % sharing) * d
+        for j in range(d):
+            queries[r, j] = q[(n + r) // sharing, first + j]
+
+
+@inner_kernel
+def _write_outputs(outputs: F32, head: Index, sharing: Index, n: Index, out: F32) -> None:
+    """Copy outputs to where `_read_queries` found their queries."""
+    rows, d = outputs.shape
+    for r in range(rows):
+        first = (head + (n + r) % sharing) * d
+        for j in range(d):
+            out[(n + r) // sharing, first + j] = outputs[r, j]
+
+
+@inner_kernel
+def _count_row(shares: F32, words: U64, marks: U64, nonzero: I32, changes: I64) -> None:
+    """Count the next row of a head's triangle; words hold it and the row before, by turns."""
+    n = shares.shape[0]
+    count_shares(shares, words[n % 2], words[1 - n % 2], marks, changes)
+    if n % FULL_16 == 0:
+        collect(marks, FLOAT, nonzero)
+
+
 @kernel
 def attention_units(
     q: F32,
@@ -102,59 +137,40 @@ def attention_units(
     over the true context; the outputs are summed over positions. Four queries at a time, of heads
     that share keys before those of further positions, read keys and values once.
 
-    kept [b, heads, p, start + p] receives the probabilities, or is empty. Those of a prompt (start
-    0) are counted as `count_shares` does in nonzero [b, heads, p] and changes [b, heads, 2], both
-    zero before, or these are empty.
+    kept [b, heads, p, start + p] receives the probabilities, or is empty. nonzero [b, heads, p] and
+    changes [b, heads, 2] are zero and receive what `count_shares` finds in a prompt, or are empty.
     """
-    d = q.shape[2] // heads
-    group = heads // keys.shape[1]
+    d, group = q.shape[2] // heads, heads // keys.shape[1]
     length = (start + q.shape[1] + PANEL - 1) // PANEL * PANEL
-    queries = np.empty((4, d), np.float32)
-    scores = np.empty((4, length), np.float32)
+    queries, scores = np.empty((4, d), np.float32), np.empty((4, length), np.float32)
     powers = np.empty(length, np.int32)
-    sums = np.empty(4 * PANEL, np.float32)
-    lengths = np.empty(4, np.int64)
+    sums, lengths = np.empty(4 * PANEL, np.float32), np.empty(4, np.int64)
     counted = group if nonzero.size > 0 else 0
     # A row of each head and the one before it, a uint64 of zeros behind either.
     words = np.empty((counted, 2, length // 4 + 1), np.uint64)
     marks = np.zeros((counted, length // 4), np.uint64)
     unit = begin
     while unit < end:
-        row = unit // heads
-        head = unit % heads
+        row, head = unit // heads, unit % heads
         sharing = min(group - head % group, end - unit)
         count = q.shape[1] * sharing
         words[:] = 0
         n = 0
         while n < count:
             rows = 4 if n + 4 <= count else 1
-            for r in range(rows):
-                i = (n + r) // sharing
-                first = (head + (n + r) % sharing) * d
-                lengths[r] = start + i + 1
-                for j in range(d):
-                    queries[r, j] = q[row, i, first + j]
+            _read_queries(q[row], start, head, sharing, n, queries[:rows], lengths)
             last = lengths[rows - 1] - 1
             _score_tile(queries[:rows], keys[row, head // group], last, sums, scores)
             for r in range(rows):
                 _softmax_row(scores[r, : lengths[r]], scale, powers)
                 h, i = (n + r) % sharing, (n + r) // sharing
                 if kept.size > 0:
-                    shares = kept[row, head + h, i]
-                    for t in range(lengths[r]):
-                        shares[t] = scores[r, t]
+                    kept[row, head + h, i, : lengths[r]] = scores[r, : lengths[r]]
                 if counted > 0:
-                    here, above = words[h, i % 2], words[h, 1 - i % 2]
-                    shares = scores[r, : lengths[r]]
-                    count_shares(shares, here, above, marks[h], changes[row, head + h])
-                    if (i + 1) % FULL_16 == 0:
-                        collect(marks[h], FLOAT, nonzero[row, head + h])
+                    found = nonzero[row, head + h], changes[row, head + h]
+                    _count_row(scores[r, : lengths[r]], words[h], marks[h], *found)
             _value_tile(scores[:rows], values[row, head // group], lengths, sums, queries)
-            for r in range(rows):
-                i = (n + r) // sharing
-                first = (head + (n + r) % sharing) * d
-                for j in range(d):
-                    out[row, i, first + j] = queries[r, j]
+            _write_outputs(queries[:rows], head, sharing, n, out[row])
             n += rows
         for h in range(sharing if counted > 0 else 0):
             collect(marks[h], FLOAT, nonzero[row, head + h])
