@@ -2,11 +2,15 @@
 
 The claim: exact counts of every operand add at most 15 % to running a network. Whole runs are those
 of the network that ships, or of a checkpoint that is given, 256 + 64 tokens; the linear is the
-largest of 2B4T, 2560 inputs and 6912 outputs. A weight is counted once, in prefill, however often
-it runs. Runs alternate and the least time of each pass counts, so that what else the machine does
-stays out. Prints a table and, last, one JSON line.
+largest of 2B4T, 2560 inputs and 6912 outputs. Weights are counted once for a checkpoint: `prefill`
+is the first text, weights and all, `prefill_again` every further one.
 
-    python benchmarks/trace_counts.py [CHECKPOINT] [--rounds N]
+All take turns, in an order that turns around from round to round. The ratio of a pass is the ratio
+of the least times, so that what else the machine does stays out; beside it stand the median of the
+ratios of each round and their quartiles. Where least and median are far apart the machine was not
+quiet. Prints a table and, last, one JSON line.
+
+    python benchmarks/trace_counts.py [CHECKPOINT] [--rounds N] [--threads N]
 """
 
 from __future__ import annotations
@@ -15,10 +19,12 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from accelsim.functional import count_kernels, counts, operators
 from accelsim.functional.checkpoint import TernaryWeight, read_checkpoint
@@ -29,7 +35,7 @@ from accelsim.functional.tracer import trace_network
 from accelsim.locate import NETWORKS, shipped
 from accelsim.trace import Workload
 
-ROUNDS = 21
+ROUNDS = 41
 PREFILL, DECODE = 256, 64
 INPUTS, OUTPUTS = 2560, 6912
 
@@ -60,62 +66,92 @@ def seconds(work: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def least(rounds: int, *works: Callable[[], list[float]]) -> list[list[float]]:
-    """Run works in turn; return the least of each of their times."""
+Times = NDArray[np.float64]
+
+
+def turns(rounds: int, *works: Callable[[], list[float]]) -> list[Times]:
+    """Run works in turn, back and forth; return the times of each, [rounds, times]."""
     for work in works:
         work()  # compiles
-    turns = [[work() for work in works] for _ in range(rounds)]
-    return [np.min(times, axis=0).tolist() for times in zip(*turns, strict=True)]
+    taken: list[list[list[float]]] = [[] for _ in works]
+    order = list(range(len(works)))
+    for _ in range(rounds):
+        for which in order:
+            taken[which].append(works[which]())
+        order.reverse()
+    return [np.array(times) for times in taken]
 
 
-def runs(path: Path, rounds: int) -> dict[str, float]:
+def runs(path: Path, rounds: int, threads: int | None) -> dict[str, float]:
     """Measure prefill and decode, plain and traced."""
-    network = Stopwatch(read_checkpoint(path))
+    network = Stopwatch(read_checkpoint(path), threads)
     rng = np.random.default_rng(0)
     tokens = rng.integers(0, network.config.vocab_size, (1, PREFILL))
     workload = Workload(PREFILL, DECODE)
-    plain, traced = least(
+
+    def trace() -> list[float]:
+        return network.times(lambda: trace_network(network, tokens, workload, name=path.name))
+
+    def first_trace() -> list[float]:
+        network.checkpoint = replace(network.checkpoint)  # nothing is counted of this one yet
+        return trace()
+
+    plain, first, again = turns(
         rounds,
         lambda: network.times(lambda: generate(network, tokens, DECODE + 1)),
-        lambda: network.times(lambda: trace_network(network, tokens, workload, name=path.name)),
+        first_trace,
+        trace,
     )
-    prefill = row("prefill", plain[0], traced[0])
-    return prefill | row("decode", sum(plain[1:]), sum(traced[1:]))
+    return (
+        row("prefill", plain[:, :1], first[:, :1])
+        | row("prefill_again", plain[:, :1], again[:, :1])
+        | row("decode", plain[:, 1:], again[:, 1:])
+    )
 
 
-def linear(m: int, name: str) -> dict[str, float]:
-    """Measure one product of m tokens and the counts of its instance."""
+def linear(m: int, name: str, rounds: int, threads: Threads) -> dict[str, float]:
+    """Measure one product of m tokens, dequantised, alone and counted, and its weight's counts."""
     rng = np.random.default_rng(0)
-    threads = Threads()
     packed = rng.choice(np.array([0, 1, 2, 4, 5, 6, 8, 9, 10], np.uint8), (OUTPUTS // 4, INPUTS))
     packed |= packed[::-1] << 4
     weight = TernaryWeight(packed, np.float32(1), OUTPUTS)
     codes = rng.integers(-127, 128, (m, INPUTS), dtype=np.int8)
-    sums = operators.TernaryMatrix(packed, OUTPUTS).multiply(codes, threads)
-    fixed = counts.tally_ternary(weight)
+    matrix = operators.TernaryMatrix(packed, OUTPUTS)
+    scaling = rng.random(m, np.float32), weight.scale, True, threads
     tally = np.zeros(count_kernels.TALLY, np.int64)
+    nonzero = counts.tally_ternary(weight).nonzero
+    count = counts.LinearCounter(counts.CodesCounter(threads), nonzero, tally)
 
-    count = counts.LinearCounter(counts.CodesCounter(), fixed.nonzero, tally)
+    def alone() -> None:
+        operators.dequantise(matrix.multiply(codes, threads), *scaling)
 
-    (product,), (counted,), (once,) = least(
-        ROUNDS,
-        lambda: [
-            seconds(lambda: operators.TernaryMatrix(packed, OUTPUTS).multiply(codes, threads))
-        ],
-        lambda: [seconds(lambda: count(codes.copy(), sums))],  # a copy was not counted before
+    def counted() -> None:
+        fresh = codes.view()  # was not counted before
+        count.dequantise(fresh, matrix.multiply(fresh, threads), *scaling)
+
+    bare, with_counts, once = turns(
+        rounds,
+        lambda: [seconds(alone)],
+        lambda: [seconds(counted)],
         lambda: [seconds(lambda: counts.tally_ternary(weight))],
     )
-    print(f"{'its weight, once':<22}{'':12}{1e3 * once:9.3f} ms", end="")
-    print(f"   {packed.nbytes / once / 1e9:.2f} GB/s of packed bytes")
-    return row(name, product, product + counted)
+    print(f"{'its weight, once':<22}{'':12}{1e3 * once.min():9.3f} ms", end="")
+    print(f"   {packed.nbytes / once.min() / 1e9:.2f} GB/s of packed bytes")
+    return row(name, bare, with_counts)
 
 
-def row(name: str, bare: float, counted: float) -> dict[str, float]:
-    """Print one comparison and return its ratio."""
-    overhead = counted / bare - 1
-    print(f"{name:<22}{1e3 * bare:9.3f} ms{1e3 * counted:9.3f} ms", end="")
-    print(f"   {100 * overhead:+6.1f} %")
-    return {f"overhead_{name}": round(overhead, 4)}
+def row(name: str, bare: Times, counted: Times) -> dict[str, float]:
+    """Print one comparison and return its ratio; times are [rounds, passes]."""
+    least, least_counted = bare.min(axis=0).sum(), counted.min(axis=0).sum()
+    overhead = float(least_counted / least - 1)
+    low, middle, high = np.percentile(counted.sum(axis=1) / bare.sum(axis=1) - 1, (25, 50, 75))
+    print(f"{name:<22}{1e3 * least:9.3f} ms{1e3 * least_counted:9.3f} ms", end="")
+    print(f"   {100 * overhead:+6.1f} %   {100 * middle:+6.1f} %", end="")
+    print(f" ({100 * low:+.1f} to {100 * high:+.1f})")
+    return {
+        f"overhead_{name}": round(overhead, 4),
+        f"overhead_{name}_median": round(float(middle), 4),
+    }
 
 
 def main() -> None:
@@ -123,10 +159,13 @@ def main() -> None:
     parser.add_argument(
         "checkpoint", type=Path, nargs="?", default=shipped(NETWORKS) / "austen-12m"
     )
-    parser.add_argument("--rounds", type=int, default=21)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--threads", type=int, default=None)
     arguments = parser.parse_args()
-    print(f"{'':<22}{'alone':>12}{'counted':>12}   on top")
-    ratios = runs(arguments.checkpoint, arguments.rounds) | linear(128, "gemm") | linear(1, "gemv")
+    rounds, threads = arguments.rounds, Threads(arguments.threads)
+    print(f"{'':<22}{'alone':>12}{'counted':>12}   {'on top':>8}   each round (quartiles)")
+    ratios = {"threads": threads.count} | runs(arguments.checkpoint, rounds, threads.count)
+    ratios |= linear(128, "gemm", rounds, threads) | linear(1, "gemv", rounds, threads)
     print(json.dumps(ratios))
 
 

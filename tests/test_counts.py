@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from checkpoint_factory import bfloat16_bits, pack
@@ -36,6 +38,7 @@ from accelsim.functional.counts import (
     tally_words,
     widest_sums,
 )
+from accelsim.functional.kv_cache import KVCache
 from accelsim.functional.threads import Threads
 from accelsim.trace import Phase
 
@@ -159,7 +162,7 @@ def test_few_rows_count_alike_while_they_are_dequantised(
         x = sparse_codes(rng, m, 8 * lanes)
         sums = (x.astype(np.int32) @ w.T).astype(np.int32)
         count(x, sums)
-        y = counter.dequantise(x, sums, scales, scale, multiplies)
+        y = counter.dequantise(x, sums, scales, scale, multiplies, Threads(1))
     counter.settle()
     assert along_the_way.tolist() == one_by_one.tolist()
     wanted = operators.dequantise(sums, scales, scale, multiplies, Threads(1))
@@ -217,7 +220,17 @@ def test_floats_are_counted_as_the_words_they_round_to(m: int, n: int, k: int, s
 class Attention:
     """Random operands of a prompt and of steps behind it, and their counts one by one."""
 
-    def __init__(self, seed: int, prompt: int, steps: int, batch: int, kv: int, group: int, d: int):
+    def __init__(
+        self,
+        seed: int,
+        prompt: int,
+        steps: int,
+        batch: int,
+        kv: int,
+        group: int,
+        d: int,
+        threads: int = 1,
+    ):
         rng = np.random.default_rng(seed)
         self.sizes = (batch, kv, group, d)
         self.prompt, self.positions = prompt, prompt + steps
@@ -226,11 +239,25 @@ class Attention:
         self.k, self.v = (sparse_floats(rng, batch, end, kv * d) for _ in range(2))
         for operand, without_zeros in ((self.q, seed & 1), (self.k, seed & 2)):
             operand[(operand == 0) & bool(without_zeros)] = 1
-        shares = sparse_floats(rng, batch, heads, prompt, prompt)
+        self.counted = operators.ShareCounts.zeros(batch, heads, prompt)
         self.shares = [
-            np.where(np.tri(prompt, dtype=bool), shares, np.float32(np.nan)),
+            self.attend(Threads(threads)),
             *(sparse_floats(rng, batch, heads, 1, p + 1) for p in range(prompt, end)),
         ]
+
+    def attend(self, threads: Threads) -> np.ndarray:
+        """Return the probabilities of the prompt; the network's own kernel counts them too."""
+        batch, kv, group, d = self.sizes
+        config = SimpleNamespace(max_positions=self.prompt, layers=1, kv_heads=kv, head_dim=d)
+        cache = KVCache(config, batch, self.prompt)
+        q, k, v = self.parts(0, self.prompt)
+        cache.append(0, *(x.reshape(-1, kv * d) for x in (k, v)))
+        # Scores far apart leave probabilities of zero.
+        operands = 50 * q, cache.keys[0], cache.values[0], 0, kv * group, threads
+        shares = np.full((batch, kv * group, self.prompt, self.prompt), np.nan, np.float32)
+        plain = operators.attend(*operands, shares)
+        assert operators.attend(*operands, self.counted).tobytes() == plain.tobytes()
+        return shares
 
     def parts(self, begin: int, end: int) -> list[np.ndarray]:
         return [np.ascontiguousarray(x[:, begin:end]) for x in (self.q, self.k, self.v)]
@@ -299,10 +326,10 @@ class Attention:
 def test_a_cache_that_grows_counts_like_the_whole_context(
     prompt: int, steps: int, batch: int, kv: int, group: int, d: int, threads: int, seed: int
 ) -> None:
-    case = Attention(seed, prompt, steps, batch, kv, group, d)
+    case = Attention(seed, prompt, steps, batch, kv, group, d, threads)
     operands = case.parts(0, prompt)
     cache = CacheCounts(Threads(threads))
-    cache.prompt(*operands, case.shares[0])
+    cache.prompt(*operands, *case.counted)
     assert cache.tallies[Phase.PREFILL].tolist() == case.wanted_prompt().tolist()
     wanted = np.zeros((2, TALLY), np.int64)
     for position in range(prompt, prompt + steps):
@@ -317,9 +344,9 @@ def test_a_second_prompt_and_a_long_step_are_refused() -> None:
     cache = CacheCounts(Threads(1))
     with pytest.raises(ValueError, match="behind 0"):
         cache.step(*case.parts(3, 4), case.shares[1])
-    cache.prompt(*operands, case.shares[0])
+    cache.prompt(*operands, *case.counted)
     with pytest.raises(ValueError, match="behind 3"):
-        cache.prompt(*operands, case.shares[0])
+        cache.prompt(*operands, *case.counted)
     with pytest.raises(ValueError, match="a step of 3"):
         cache.step(*operands, case.shares[1])
 

@@ -18,7 +18,7 @@ from checkpoint_factory import bfloat16_bits, pack
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelsim.functional import kernels, operators, rope, ternary_kernels
+from accelsim.functional import attention_kernels, kernels, operators, rope, ternary_kernels
 from accelsim.functional.kv_cache import KVCache
 from accelsim.functional.ternary_kernels import PATHS
 from accelsim.functional.threads import Threads
@@ -488,7 +488,7 @@ import platform
 import numba
 from llvmlite import binding
 import numpy as np
-from accelsim.functional import kernels, operators, ternary_kernels
+from accelsim.functional import attention_kernels, kernels, operators, ternary_kernels
 from accelsim.functional.threads import Threads
 one = Threads(1)
 x = np.ones((5, 32), np.float32)
@@ -516,7 +516,8 @@ def contracted(a, b, out):
         out[i] += a[i] * b[i]
 contracted(row, row, row)
 kernels.contracted = contracted
-for name, function in (vars(kernels) | vars(ternary_kernels)).items():
+both = vars(kernels) | vars(attention_kernels)
+for name, function in (both | vars(ternary_kernels)).items():
     for assembly in getattr(function, "inspect_asm", dict)().values():
         print("==", name)
         print(assembly)
@@ -536,7 +537,8 @@ def test_no_kernel_fuses_a_multiply_and_an_add(tmp_path):
         command, env=environment, capture_output=True, text=True, check=True, timeout=600
     )
     listings = dict(part.split("\n", 1) for part in done.stdout.split("== ")[1:])
-    called = {name for name, each in vars(kernels).items() if hasattr(each, "signatures")}
+    both = vars(kernels) | vars(attention_kernels)
+    called = {name for name, each in both.items() if hasattr(each, "signatures")}
     # A control: where the CPU can fuse, the same search finds it in code that is allowed to.
     can_fuse = listings.pop("cpu").strip() == "can fuse"
     assert bool(FUSED.search(listings.pop("contracted"))) == can_fuse

@@ -44,16 +44,24 @@ class CacheCounts:
         self._key_nonzero = np.zeros((batch, kv_heads, head_dim), np.int32)
         self._value_nonzero = np.zeros((batch, kv_heads, 0), np.int32)
 
-    def prompt(self, queries: Floats, keys: Floats, values: Floats, shares: Floats) -> None:
+    def prompt(
+        self,
+        queries: Floats,
+        keys: Floats,
+        values: Floats,
+        shares: NDArray[np.int32],
+        changes: NDArray[np.int64],
+    ) -> None:
         """Count the first pass, in which query i meets positions 0 .. i; an instance for each head.
 
         Args:
             queries: float32 [B, P, N * D].
             keys: float32 [B, P, K * D].
             values: float32 [B, P, K * D].
-            shares: float32 [B, N, P, P], the probabilities; what is above the diagonal is not read.
+            shares: int32 [B, N, P], of the probabilities, see `operators.ShareCounts`.
+            changes: int64 [B, N, 2], likewise.
         """
-        if self._positions or shares.shape[3] != keys.shape[1]:
+        if self._positions or shares.shape[2] != keys.shape[1]:
             raise ValueError(f"a prompt of {keys.shape[1]} positions behind {self._positions}")
         head_dim = queries.shape[2] // shares.shape[1]
         self._resize(len(keys), keys.shape[2] // head_dim, head_dim)
@@ -69,13 +77,13 @@ class CacheCounts:
         def heads(first: int, last: int) -> None:
             mine = np.zeros_like(tally)
             count_kernels.tally_prompt(
-                queries, keys, shares, self._totals, self._value_nonzero, first, last, mine
+                *(queries, keys, shares, changes, self._totals, self._value_nonzero),
+                *(first, last, mine),
             )
             with self._lock:
                 tally[:] += mine
 
-        cost = _WORD_COST * (shares.size // 2 + 2 * queries.size)
-        self._threads.split(heads, shares.shape[0] * shares.shape[1], cost)
+        self._threads.split(heads, shares.shape[0] * shares.shape[1], _WORD_COST * queries.size, 1)
 
     def step(self, queries: Floats, keys: Floats, values: Floats, shares: Floats) -> None:
         """Count a pass of one position; an instance for each KV head, whose queries share it.

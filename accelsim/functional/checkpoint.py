@@ -9,8 +9,9 @@ from __future__ import annotations
 import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,9 @@ from numpy.typing import NDArray
 from accelsim.errors import UserError
 from accelsim.functional.checkpoint_config import CheckpointConfig
 from accelsim.functional.mapped import forget_pages
+
+if TYPE_CHECKING:
+    from accelsim.functional.weight_counts import WeightCounts
 
 EMBEDDING = "model.embed_tokens.weight"
 LM_HEAD = "lm_head.weight"
@@ -107,6 +111,13 @@ class Checkpoint:
     sha256: str
     tokenizer: Path | None
     maps: tuple[mmap.mmap, ...] = ()
+
+    @cached_property
+    def weight_counts(self) -> WeightCounts:
+        """What was counted of the weights so far; a trace counts those that it needs."""
+        from accelsim.functional.weight_counts import WeightCounts
+
+        return WeightCounts(self.forget)
 
     def forget(self) -> None:
         """Give back the memory of what was read of the files so far; it is read again on demand."""

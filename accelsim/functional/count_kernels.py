@@ -33,7 +33,6 @@ _BELOW_TOP_8, _BELOW_TOP_16 = _u64(0x7F7F7F7F7F7F7F7F), _u64(0x7FFF7FFF7FFF7FFF)
 _HALF, _SIGN, _SHIFT, _UNIT = _u32(0x7FFF), _u32(15), _u32(16), _u32(1)
 # Rows until a mark of 8 or of 16 bits is full.
 FULL_8, FULL_16 = 255, 65535
-_TRIANGLE_ROWS = 32
 
 
 @lean_kernel
@@ -122,9 +121,15 @@ def _count_rows(rows, size, nonzero, marks):
         if (r + 1) % full == 0:
             collect(marks, size, nonzero)
     collect(marks, size, nonzero)
+    return _changes(rows, nonzero.shape[0], size)
+
+
+@lean_kernel
+def _changes(rows, width, size):
+    """Return the bits that change within and between rows of so many words, uint64 [r, w]."""
     flat, below = rows.reshape(-1), rows[1:].reshape(-1)
     between = changes_between(flat, below, below.shape[0] * np.int64(_WIDTH // size), size)
-    return _changes_in_rows(flat, rows.shape[1], nonzero.shape[0], size), between
+    return _changes_in_rows(flat, rows.shape[1], width, size), between
 
 
 @lean_kernel
@@ -168,38 +173,57 @@ def _widest(accumulators):
 
 
 @kernel
-def tally_codes(codes, nonzero, moving):
-    """Write the counts of int8 codes [m, w], w a multiple of 8, codes past k zero.
+def tally_codes(codes, begin, end, nonzero, moving):
+    """Add the counts of rows begin .. end of int8 codes [m, w], w a multiple of 8, past k zero.
 
-    nonzero int32 [k] receives the non-zero codes of each column, moving int64 [TALLY] the rest.
+    nonzero int32 [k] grows by the non-zero codes of each column, moving int64 [TALLY] by the rest;
+    changes between rows are those from the row before each.
     """
-    m, k = codes.shape[0], nonzero.shape[0]
-    nonzero[:] = 0
-    within, between = count_words(codes.view(np.uint64), CODE, nonzero)
+    k = nonzero.shape[0]
+    rows = codes.view(np.uint64)
+    within, between = count_words(rows[begin:end], CODE, nonzero)
+    if begin > 0:
+        between += changes_between(rows[begin - 1], rows[begin], k, CODE)
     found = 0
     for i in range(k):
         found += nonzero[i]
-    moving[ZERO] = m * k - found
-    moving[ALONG_K] = within
-    moving[ALONG_M] = between
-    moving[SEEN] = 1
-    moving[SUM] = _largest_sum(codes)
+    moving[ZERO] += (end - begin) * k - found
+    moving[ALONG_K] += within
+    moving[ALONG_M] += between
+    moving[SUM] = max(moving[SUM], _largest_sum(codes[begin:end]))
 
 
 @kernel
-def tally_linear(moving, nonzero, weight_nonzero, accumulators, tally):
-    """Add an instance of a ternary product to tally, int64 [TALLY].
+def tally_linear(moving, nonzero, weight_nonzero, tally):
+    """Add an instance of a ternary product to tally, int64 [TALLY], but for its widest sum.
 
-    moving and nonzero come from `tally_codes`; weight_nonzero int32 [k], accumulators int32 [m, n].
+    moving and nonzero come from `tally_codes`; weight_nonzero int32 [k].
     """
     pairs = 0
     for i in range(nonzero.shape[0]):
         pairs += np.int64(nonzero[i]) * np.int64(weight_nonzero[i])
     tally[PAIRS] += pairs
-    for count in (ZERO, ALONG_K, ALONG_M, SEEN):
+    for count in (ZERO, ALONG_K, ALONG_M):
         tally[count] += moving[count]
+    tally[SEEN] += 1
     tally[SUM] = max(tally[SUM], moving[SUM])
-    tally[WIDEST] = max(tally[WIDEST], _widest(accumulators))
+
+
+@kernel
+def widest_sum(accumulators):
+    """Return the largest |accumulator| of int32 [m, n]."""
+    return _widest(accumulators)
+
+
+@kernel
+def dequantise_widest(accumulators, scales, weight_scale, multiplies, out):
+    """Do as `dequantise_rows` and return the largest |accumulator|."""
+    widest = np.int64(0)
+    for i in range(accumulators.shape[0]):
+        row = accumulators[i : i + 1]
+        dequantise_rows(row, scales[i : i + 1], weight_scale, multiplies, out[i : i + 1])
+        widest = max(widest, _widest(row))
+    return widest
 
 
 @kernel
@@ -239,6 +263,28 @@ def round_row(values, row):
 
 
 @lean_kernel
+def count_shares(shares, row, above, marks, changes):
+    """Count the next row of a triangle, float32 shares [n], longer by one than the row above it.
+
+    row receives the words; above holds those of the row before. Both are zero behind them, for one
+    uint64 more than the marks. Adds to changes the bits that change within the row, and from the
+    row above.
+    """
+    round_row(shares, row)
+    n = shares.shape[0]
+    last = np.int64(ones(_u64(row.view(np.uint16)[n - 1])))
+    count = (n + 15) // 16 * 4
+    within = between = _NONE
+    for i in range(count):
+        within += ones(row[i] ^ ((row[i] >> FLOAT) | (row[i + 1] << _u64(48))))
+        between += ones(row[i] ^ above[i])
+    mark_nonzero(row, count, FLOAT, marks)
+    # The last word was met with the zeros behind it and above it, which are no operands.
+    changes[0] += np.int64(within) - last
+    changes[1] += np.int64(between) - last
+
+
+@lean_kernel
 def _is_nonzero(word):
     """Return 1 where a 16-bit float differs from zero: the top bit of a sum says so."""
     return np.int32(_u32(_u32(word & _HALF) + _HALF) >> _SIGN)
@@ -261,34 +307,37 @@ def extend_cache(fresh, start, by_position, newest, nonzero, totals):
     """
     batch, heads, room = newest.shape
     d = fresh.shape[2] // heads
-    row = np.zeros(room, np.uint64)
+    rows = np.zeros((fresh.shape[1], room), np.uint64)
     for b in range(batch):
         for h in range(heads):
-            mine = fresh[b, :, h * d : (h + 1) * d]
-            _extend_head(mine, start, by_position, row, newest[b, h], nonzero[b, h], totals[b, h])
+            _round_rows(fresh[b, :, h * d : (h + 1) * d], rows)
+            mine = nonzero[b, h]
+            if by_position:
+                mine = mine[start : start + fresh.shape[1]]
+            _extend_head(rows, d, start > 0, by_position, newest[b, h], mine, totals[b, h])
 
 
 @lean_kernel
-def _extend_head(fresh, start, by_position, row, newest, nonzero, totals):
-    """Do what `extend_cache` does for one head, float32 [P, D]; row is room for one position."""
-    d = fresh.shape[1]
-    words = row.view(np.uint16)
-    for p in range(fresh.shape[0]):
-        round_row(fresh[p], row)
+def _extend_head(rows, d, follows, by_position, newest, nonzero, totals):
+    """Do what `extend_cache` does for the words of one head, uint64 [P, w]."""
+    for p in range(rows.shape[0]):
+        words = rows[p].view(np.uint16)
         found = np.int32(0)
         for i in range(d):
             found += _is_nonzero(words[i])
+        totals[NONZERO] += found
         if by_position:
-            nonzero[start + p] = found
+            nonzero[p] = found
         else:
             for i in range(d):
                 nonzero[i] += _is_nonzero(words[i])
-        totals[NONZERO] += found
-        totals[WITHIN] += changes_within(row, d, FLOAT)
-        if start + p > 0:
-            totals[BETWEEN] += changes_between(row, newest, d, FLOAT)
-        for i in range(row.shape[0]):
-            newest[i] = row[i]
+    if follows:
+        totals[BETWEEN] += changes_between(rows[0], newest, d, FLOAT)
+    within, between = _changes(rows, d, FLOAT)
+    totals[WITHIN] += within
+    totals[BETWEEN] += between
+    for i in range(newest.shape[0]):
+        newest[i] = rows[-1, i]
 
 
 @lean_kernel
@@ -375,14 +424,15 @@ def tally_step(q, keys, values, shares, start, newest, totals, key_nonzero, valu
 
 
 @kernel
-def tally_prompt(q, keys, shares, totals, value_nonzero, first, last, tally):
+def tally_prompt(q, keys, shares, changes, totals, value_nonzero, first, last, tally):
     """Add causal attention over a prompt, an instance for each head, to tally [2, TALLY].
 
-    q float32 [B, P, N * D], keys float32 [B, P, K * D], shares float32 [B, N, P, P]; row i of
-    shares counts up to column i. totals and value_nonzero come from `extend_cache`, for both
-    caches and for values. Of all B * N heads, first .. last.
+    q float32 [B, P, N * D], keys float32 [B, P, K * D]. shares int32 [B, N, P] and changes int64
+    [B, N, 2] are what `count_shares` found in the probabilities. totals and value_nonzero come
+    from `extend_cache`, for both caches and for values. Of all B * N heads, first .. last.
     """
-    _, heads, positions, _ = shares.shape
+    _, heads, positions = shares.shape
+    pairs = positions * (positions + 1) // 2
     d, group = q.shape[2] // heads, heads // totals.shape[2]
     rows = np.zeros((positions, (d + 3) // 4), np.uint64)
     unpaired = np.zeros(d, np.int32)
@@ -395,10 +445,12 @@ def tally_prompt(q, keys, shares, totals, value_nonzero, first, last, tally):
         zeros = tally[0, ZERO]
         _tally_rows(rows, unpaired, room, marks, tally[0])
         if tally[0, ZERO] == zeros and totals[0, b, h, NONZERO] == positions * d:
-            tally[0, PAIRS] += positions * (positions + 1) // 2 * d
+            tally[0, PAIRS] += pairs * d
         else:
             _tally_causal_pairs(rows, keys[b, :, h * d : (h + 1) * d], tally[0])
-        _tally_triangle(shares[b, head], value_nonzero[b, h], tally[1])
+        _tally_met(shares[b, head], pairs, value_nonzero[b, h], tally[1])
+        tally[1, ALONG_K] += changes[b, head, 0]
+        tally[1, ALONG_M] += changes[b, head, 1]
         _tally_caches(totals[:, b, h], tally)
 
 
@@ -419,50 +471,3 @@ def _tally_causal_pairs(rows, keys, tally):
             found += np.int32(seen[i] * _is_nonzero(query[i]))
         pairs += np.int64(found)
     tally[PAIRS] += pairs
-
-
-@inner_kernel
-def _tally_triangle(shares, weight_nonzero, tally):
-    """Count rows of floats [P, P], row i up to column i, against counts of values by position.
-
-    Rows are taken some at a time, with zeros up to the longest of them, and the changes from the
-    last word of a row to the zeros around it are taken off again.
-    """
-    positions = shares.shape[0]
-    kept = np.zeros((_TRIANGLE_ROWS + 1) * ((positions + 3) // 4), np.uint64)
-    marks = np.zeros((positions + 3) // 4, np.uint64)
-    nonzero = np.zeros(positions, np.int32)
-    for begin in range(0, positions, _TRIANGLE_ROWS):
-        end = min(begin + _TRIANGLE_ROWS, positions)
-        above = 1 if begin > 0 else 0  # the row before joins in, as a neighbour
-        room = (end + 3) // 4
-        rows = kept[: (end - begin + above) * room].reshape(-1, room)
-        last = _round_triangle(shares, begin, above, rows)
-        within, between = _count_rows(rows[above:], FLOAT, nonzero[:end], marks[:room])
-        if above:
-            between += changes_between(rows[0], rows[1], end, FLOAT)
-        tally[ALONG_K] += within - last[0]
-        tally[ALONG_M] += between - last[1]
-    _tally_met(nonzero, positions * (positions + 1) // 2, weight_nonzero, tally)
-
-
-@lean_kernel
-def _round_triangle(shares, begin, above, rows):
-    """Write rows begin - above, ... of a triangle to rows, zeros behind the diagonal.
-
-    Returns the bits of the last words of rows from ``begin`` on, as far as zeros stand behind them,
-    and as far as zeros stand above them.
-    """
-    end = begin - above + rows.shape[0]
-    behind = over = 0
-    for r in range(rows.shape[0]):
-        i = begin - above + r
-        round_row(shares[i, : i + 1], rows[r])
-        words = rows[r].view(np.uint16)
-        for j in range(i + 1, words.shape[0]):
-            words[j] = 0
-        if i >= begin:
-            bits = np.int64(ones(_u64(words[i])))
-            behind += bits if i + 1 < end else 0
-            over += bits if i > 0 else 0
-    return behind, over

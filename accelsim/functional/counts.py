@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from accelsim.functional import count_kernels, packed_kernels
 from accelsim.functional.checkpoint import TernaryWeight
+from accelsim.functional.threads import Threads
 
 Codes = NDArray[np.int8]
 Words = NDArray[np.uint16]
@@ -25,6 +27,9 @@ _CHANGES = ("zero_plus", "zero_minus", "plus_minus")
 LANE = 8  # bytes in a uint64
 _BLOCK_WORDS = 1 << 23  # of a dense weight are copied at a time, where they must be
 _PREFIX_OUTPUTS = 256  # unpacked at a time
+_FEW_ROWS = 4
+# What counting a code and dequantising a sum cost next to a multiply-add.
+_CODE_COST, _SUM_COST = 8, 8
 
 
 @dataclass(frozen=True)
@@ -118,19 +123,34 @@ def tally_words(words: Words, weight_nonzero: Int32, tally: Tally) -> None:
 class CodesCounter:
     """Counts codes once for all linears that read the same array."""
 
-    def __init__(self) -> None:
+    def __init__(self, threads: Threads | None = None) -> None:
+        """Start with none; the threads share rows."""
+        self._threads = threads or Threads(1)
+        self._lock = Lock()
         self._latest: Codes | None = None
         self._nonzero = np.empty(0, np.int32)
         self._moving = np.zeros(count_kernels.TALLY, np.int64)
 
     def count(self, codes: Codes) -> tuple[Tally, Int32]:
-        """Return what `count_kernels.tally_codes` writes."""
+        """Return the sums of what `count_kernels.tally_codes` finds: all else, and by column."""
         if codes is not self._latest:
             self._latest = codes
-            self._nonzero = np.empty(codes.shape[1], np.int32)
+            self._nonzero = np.zeros(codes.shape[1], np.int32)
+            self._moving[:] = 0
             rows = _whole_lanes(_matrix(codes, np.int8))
-            count_kernels.tally_codes(rows, self._nonzero, self._moving)
+            self._threads.split(
+                lambda begin, end: self._add(rows, begin, end), len(rows), _CODE_COST * codes.size
+            )
         return self._moving, self._nonzero
+
+    def _add(self, rows: Codes, begin: int, end: int) -> None:
+        nonzero, moving = np.zeros_like(self._nonzero), np.zeros_like(self._moving)
+        count_kernels.tally_codes(rows, begin, end, nonzero, moving)
+        with self._lock:
+            largest = max(self._moving[count_kernels.SUM], moving[count_kernels.SUM])
+            self._nonzero += nonzero
+            self._moving += moving
+            self._moving[count_kernels.SUM] = largest
 
 
 class LinearCounter:
@@ -152,30 +172,52 @@ class LinearCounter:
 
     def __call__(self, codes: Codes, sums: Int32) -> None:
         """Add an instance: codes int8 [m, k], sums int32 [m, n]."""
+        self._add(codes, count_kernels.widest_sum(sums))
+
+    def _add(self, codes: Codes, widest: int) -> None:
         moving, nonzero = self._codes.count(codes)
-        count_kernels.tally_linear(moving, nonzero, self._weight_nonzero, sums, self._tally)
+        count_kernels.tally_linear(moving, nonzero, self._weight_nonzero, self._tally)
+        self._tally[count_kernels.WIDEST] = max(self._tally[count_kernels.WIDEST], widest)
 
     def dequantise(
-        self, codes: Codes, sums: Int32, scales: Floats, scale: np.float32, multiplies: bool
+        self,
+        codes: Codes,
+        sums: Int32,
+        scales: Floats,
+        scale: np.float32,
+        multiplies: bool,
+        threads: Threads,
     ) -> Floats:
-        """Add an instance of few rows, and return what `operators.dequantise` does.
+        """Add an instance, and return what `operators.dequantise` does.
 
-        One call does both while all is at hand: counting so little takes less time than calling.
+        One call does both while the sums are at hand. Of few rows it counts the codes as well:
+        that takes less time than a call.
 
         Args:
-            codes: int8 [m, k], C-contiguous, k a multiple of 8.
+            codes: int8 [m, k], C-contiguous.
             sums: int32 [m, n], C-contiguous.
             scales: float32 [m].
             scale: Of the weight.
             multiplies: Whether it multiplies or divides.
+            threads: They share rows.
         """
-        m = codes.shape[0]
-        if self._marked + m > count_kernels.FULL_8:
-            self.settle()
-        self._marked += m
         out = np.empty(sums.shape, np.float32)
-        operands = sums, scales, scale, multiplies, out
-        count_kernels.dequantise_few(*operands, codes, self._marks, self._tally)
+        m, k = codes.shape
+        if m <= _FEW_ROWS and k % LANE == 0:
+            if self._marked + m > count_kernels.FULL_8:
+                self.settle()
+            self._marked += m
+            operands = sums, scales, scale, multiplies, out
+            count_kernels.dequantise_few(*operands, codes, self._marks, self._tally)
+            return out
+        widest = [0]
+
+        def rows(begin: int, end: int) -> None:
+            part = sums[begin:end], scales[begin:end], scale, multiplies, out[begin:end]
+            widest.append(count_kernels.dequantise_widest(*part))
+
+        threads.split(rows, m, _SUM_COST * sums.size)
+        self._add(codes, max(widest))
         return out
 
     def settle(self) -> None:

@@ -50,7 +50,6 @@ U32 = NDArray[np.uint32]
 Index = int | np.int64
 
 _i32 = np.int32
-_f32 = np.float32
 # Not a literal 0, for which numba would compile its users a second time.
 _FIRST = np.int64(0)
 ZERO = np.float32(0.0)
@@ -79,7 +78,7 @@ def prefetch(builder: ir.IRBuilder, place: ir.Value) -> None:
 
 
 @inner_kernel
-def _add_four(
+def add_four(
     sums: F32, a: F32, b: F32, c: F32, d: F32, panel: F32, k_begin: Index, k_end: Index
 ) -> None:
     """Add k_begin <= k < k_end of operand rows a, b, c, d times a panel to sums [4 * 64]."""
@@ -110,7 +109,7 @@ def _add_four(
 
 
 @inner_kernel
-def _add_one(sums: F32, a: F32, panel: F32, k_begin: Index, k_end: Index) -> None:
+def add_one(sums: F32, a: F32, panel: F32, k_begin: Index, k_end: Index) -> None:
     """Add k_begin <= k < k_end of operand row a times a panel to sums [64]."""
     k = k_begin
     while k + 8 <= k_end:
@@ -141,9 +140,9 @@ def _multiply_panel(x: F32, panel: F32, first: int, out: F32) -> None:
         rows = 4 if i + 4 <= m else 1
         sums[: rows * PANEL] = ZERO
         if rows == 4:
-            _add_four(sums, x[i], x[i + 1], x[i + 2], x[i + 3], panel, _FIRST, k)
+            add_four(sums, x[i], x[i + 1], x[i + 2], x[i + 3], panel, _FIRST, k)
         else:
-            _add_one(sums[:PANEL], x[i], panel, _FIRST, k)
+            add_one(sums[:PANEL], x[i], panel, _FIRST, k)
         for r in range(rows):
             for j in range(width):
                 out[i + r, first + j] = sums[r * PANEL + j]
@@ -316,117 +315,3 @@ def exponentials(x: F32, largest: np.float32, powers: I32) -> np.float32:
     for t in range(whole, x.shape[0]):
         lanes[t - whole] += x[t]
     return sum_lanes(lanes)
-
-
-@inner_kernel
-def _softmax_row(x: F32, scale: np.float32, powers: I32) -> None:
-    """Replace the scores x [n] by softmax(scale * x)."""
-    largest = -_f32(np.inf)
-    for t in range(x.shape[0]):
-        x[t] *= scale
-        largest = max(largest, x[t])
-    total = exponentials(x, largest, powers)
-    for t in range(x.shape[0]):
-        x[t] /= total
-
-
-@inner_kernel
-def _score_tile(q: F32, keys: F32, last: int, sums: F32, scores: F32) -> None:
-    """Write scores [rows, 64 * p] of 1 or 4 queries [rows, d] with the panels p * 64 <= last."""
-    rows, d = q.shape
-    for p in range(last // PANEL + 1):
-        sums[: rows * PANEL] = ZERO
-        if rows == 4:
-            _add_four(sums, q[0], q[1], q[2], q[3], keys[p], _FIRST, d)
-        else:
-            _add_one(sums[:PANEL], q[0], keys[p], _FIRST, d)
-        for r in range(rows):
-            for j in range(PANEL):
-                scores[r, p * PANEL + j] = sums[r * PANEL + j]
-
-
-@inner_kernel
-def _value_tile(scores: F32, values: F32, lengths: I64, sums: F32, out: F32) -> None:
-    """Write out [rows, d]: row r adds lengths[r] positions, scores [rows, c] times values.
-
-    lengths never fall.
-    """
-    rows = scores.shape[0]
-    d = out.shape[1]
-    shortest = lengths[0]
-    for p in range(values.shape[0]):
-        sums[: rows * PANEL] = ZERO
-        panel = values[p]
-        if rows == 4:
-            _add_four(sums, scores[0], scores[1], scores[2], scores[3], panel, _FIRST, shortest)
-            for r in range(1, 4):
-                lane = sums[r * PANEL : (r + 1) * PANEL]
-                _add_one(lane, scores[r], panel, shortest, lengths[r])
-        else:
-            _add_one(sums[:PANEL], scores[0], panel, _FIRST, shortest)
-        for r in range(rows):
-            for j in range(min(PANEL, d - p * PANEL)):
-                out[r, p * PANEL + j] = sums[r * PANEL + j]
-
-
-@kernel
-def attention_units(
-    q: F32,
-    keys: F32,
-    values: F32,
-    start: int,
-    heads: int,
-    begin: int,
-    end: int,
-    scale: np.float32,
-    out: F32,
-    kept: F32,
-) -> None:
-    """Attend for units begin .. end, unit = batch row * heads + head, in float32.
-
-    q, out [b, p, heads * d]: query i stands at position start + i and attends to itself and all
-    before it. keys [b, kv_heads, c / 64, d * 64], panels over positions; values [b, kv_heads,
-    d / 64 rounded up, c * 64], panels over d. kept [b, heads, p, start + p] receives the
-    probabilities, or is empty. Scores are summed over d, then scaled and softened over the true
-    context; the outputs are summed over positions. Four queries at a time, of heads that share
-    keys before those of further positions, read keys and values once.
-    """
-    d = q.shape[2] // heads
-    group = heads // keys.shape[1]
-    length = (start + q.shape[1] + PANEL - 1) // PANEL * PANEL
-    queries = np.empty((4, d), np.float32)
-    scores = np.empty((4, length), np.float32)
-    powers = np.empty(length, np.int32)
-    sums = np.empty(4 * PANEL, np.float32)
-    lengths = np.empty(4, np.int64)
-    unit = begin
-    while unit < end:
-        row = unit // heads
-        head = unit % heads
-        sharing = min(group - head % group, end - unit)
-        count = q.shape[1] * sharing
-        n = 0
-        while n < count:
-            rows = 4 if n + 4 <= count else 1
-            for r in range(rows):
-                i = (n + r) // sharing
-                first = (head + (n + r) % sharing) * d
-                lengths[r] = start + i + 1
-                for j in range(d):
-                    queries[r, j] = q[row, i, first + j]
-            last = lengths[rows - 1] - 1
-            _score_tile(queries[:rows], keys[row, head // group], last, sums, scores)
-            for r in range(rows):
-                _softmax_row(scores[r, : lengths[r]], scale, powers)
-                if kept.size > 0:
-                    shares = kept[row, head + (n + r) % sharing, (n + r) // sharing]
-                    for t in range(lengths[r]):
-                        shares[t] = scores[r, t]
-            _value_tile(scores[:rows], values[row, head // group], lengths, sums, queries)
-            for r in range(rows):
-                i = (n + r) // sharing
-                first = (head + (n + r) % sharing) * d
-                for j in range(d):
-                    out[row, i, first + j] = queries[r, j]
-            n += rows
-        unit += sharing

@@ -31,7 +31,7 @@ from accelsim.functional.linear import (
     Report,
     build_linear,
 )
-from accelsim.functional.operators import Floats, Norm
+from accelsim.functional.operators import Floats, Norm, ShareCounts
 from accelsim.functional.rope import rope_tables
 from accelsim.functional.threads import Threads
 
@@ -119,14 +119,19 @@ class Network:
         self._embedding = operators.panels(checkpoint.dense[EMBEDDING].stored, checkpoint.forget)
         self._lm_head = self._build_lm_head(checkpoint)
         self._cosines, self._sines = self._rope_tables(1)
+        self._counts_prompts = False
 
-    def with_linears(self, change: Callable[[int, Linear], Linear]) -> Network:
-        """Return a network that shares all else with this one.
+    def counting(self, change: Callable[[int, Linear], Linear]) -> Network:
+        """Return a network that counts while it computes, and shares all else with this one.
+
+        Its observer is told of the attention of a first pass not the probabilities, but the two
+        arrays of their `operators.ShareCounts`.
 
         Args:
             change: Returns what takes the place of a linear in a layer of that number.
         """
         other = copy.copy(self)
+        other._counts_prompts = True
         other._layers = [
             layer.with_linears(functools.partial(change, number))
             for number, layer in enumerate(self._layers)
@@ -209,12 +214,18 @@ class Network:
     ) -> Floats:
         batch, count, heads = q.shape[0], q.shape[1], self.config.heads
         end = cache.length + count
-        keys, values = cache.keys[number], cache.values[number]
-        kept = None if observer is None else np.empty((batch, heads, count, end), np.float32)
-        a = operators.attend(q, keys, values, cache.length, heads, self.threads, kept)
-        if observer is not None and kept is not None:
-            name = f"model.layers.{number}.self_attn"
-            k, v = k.reshape(batch, count, -1), v.reshape(batch, count, -1)  # [B, P, K * D]
+        operands = q, cache.keys[number], cache.values[number], cache.length, heads, self.threads
+        if observer is None:
+            return operators.attend(*operands)
+        name = f"model.layers.{number}.self_attn"
+        k, v = k.reshape(batch, count, -1), v.reshape(batch, count, -1)  # [B, P, K * D]
+        if self._counts_prompts and not cache.length:
+            counted = ShareCounts.zeros(batch, heads, count)
+            a = operators.attend(*operands, counted)
+            observer(name, number, "attention", q, k, v, *counted)
+        else:
+            kept = np.empty((batch, heads, count, end), np.float32)
+            a = operators.attend(*operands, kept)
             observer(name, number, "attention", q, k, v, kept)
         return a
 

@@ -13,6 +13,7 @@ Attention is one instance per head in prefill (causal), and in decode one per KV
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,6 +62,7 @@ def trace_form(config: NetworkConfig, form: str) -> str:
     return form if config.ternary else "fp16_twin"
 
 
+@functools.lru_cache(maxsize=8)
 def operator_shapes(config: NetworkConfig, form: str) -> tuple[OperatorShape, ...]:
     """Return the operators of one pass in execution order; those of a layer appear once."""
     ternary = trace_form(config, form) == "ternary"

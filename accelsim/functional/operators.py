@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.functional import kernels, row_kernels, ternary_kernels
+from accelsim.functional import attention_kernels, kernels, row_kernels, ternary_kernels
 from accelsim.functional.checkpoint import widen
 from accelsim.functional.threads import Threads
 
@@ -33,6 +33,25 @@ class Norm(NamedTuple):
 
     weight: Floats
     epsilon: np.float32
+
+
+class ShareCounts(NamedTuple):
+    """What the probabilities of a prompt were as bfloat16, head by head.
+
+    Attributes:
+        nonzero: int32 [batch, heads, positions], how many that weigh a position are not zero.
+        changes: int64 [batch, heads, 2], bits that change between neighbours in the row of a
+            query, and between the rows of neighbours, as far as both attend.
+    """
+
+    nonzero: NDArray[np.int32]
+    changes: NDArray[np.int64]
+
+    @classmethod
+    def zeros(cls, batch: int, heads: int, positions: int) -> ShareCounts:
+        """Return counts of nothing."""
+        changes = np.zeros((batch, heads, 2), np.int64)
+        return cls(np.zeros((batch, heads, positions), np.int32), changes)
 
 
 _BYTES = np.dtype(np.uint8)
@@ -297,7 +316,7 @@ def attend(
     start: int,
     heads: int,
     threads: Threads,
-    kept: Floats | None = None,
+    kept: Floats | ShareCounts | None = None,
 ) -> Floats:
     """Return causal attention, float32 [batch, positions, heads * head_dim].
 
@@ -309,7 +328,7 @@ def attend(
         heads: Query heads, a multiple of kv_heads.
         threads: They share (batch row, head) pairs.
         kept: Where given, float32 [batch, heads, positions, start + positions] that receives the
-            probabilities on and below the diagonal.
+            probabilities on and below the diagonal, or, where start is 0, their counts, now zero.
     """
     batch, positions, width = q.shape
     d = width // heads
@@ -321,17 +340,26 @@ def attend(
     _check("keys", keys, _FLOATS, (batch, kv_heads, context // PANEL, d * PANEL))
     _check("values", values, _FLOATS, (batch, kv_heads, -(-d // PANEL), context * PANEL))
     out = np.empty(q.shape, np.float32)
-    probabilities = np.empty((0, 0, 0, 0), np.float32) if kept is None else kept
-    if kept is not None:
+    probabilities, counted = np.empty((0, 0, 0, 0), np.float32), ShareCounts.zeros(0, 0, 0)
+    if isinstance(kept, ShareCounts):
+        counted = kept
+        if start:
+            raise ValueError(f"counts of a prompt behind {start} positions")
+        _check("nonzero", kept.nonzero, _SUMS, (batch, heads, positions))
+        _check("changes", kept.changes, _INDICES, (batch, heads, 2))
+    elif kept is not None:
+        probabilities = kept
         _check("kept", kept, _FLOATS, (batch, heads, positions, end))
     scale = np.float32(d**-0.5)
 
     def units(first: int, last: int) -> None:
-        kernels.attention_units(
-            q, keys, values, start, heads, first, last, scale, out, probabilities
+        attention_kernels.attention_units(
+            *(q, keys, values, start, heads, first, last, scale, out), probabilities, *counted
         )
 
-    threads.split(units, batch * heads, 2 * q.size * end)
+    # Heads that share keys stay together where each has one query only.
+    step = heads // kv_heads if positions == 1 else 1
+    threads.split(units, batch * heads, 2 * q.size * end, step)
     return out
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +13,12 @@ from accelsim.functional.checkpoint import DenseWeight, TernaryWeight
 from accelsim.functional.count_kernels import TALLY
 from accelsim.functional.counts import CodesCounter, LinearCounter, WeightTally
 from accelsim.functional.threads import Threads
+from accelsim.functional.weight_counts import Weight, WeightCounts
 from accelsim.trace import COUNT_COLUMNS, EXTREME_COLUMNS, Phase
 
 Floats = NDArray[np.float32]
 Int64 = NDArray[np.int64]
 Codes = NDArray[np.int8]
-Weight = TernaryWeight | DenseWeight
 Counter = Callable[..., None]
 _COLUMN = {name: position for position, name in enumerate(COUNT_COLUMNS)}
 # The trace columns of the first entries of every tally, and of the last ones of attention.
@@ -26,7 +26,6 @@ _MOVING = [
     _COLUMN[name]
     for name in ("both_nonzero", "activation_zero", "activation_hamming_k", "activation_hamming_m")
 ]
-_BYTE_COST = 8  # of counting a byte of weights, next to a multiply-add
 _CACHE = [_COLUMN[name] for name in ("weight_nonzero", "weight_hamming_k", "weight_hamming_n")]
 
 
@@ -66,8 +65,7 @@ class _Site:
 class Recorder:
     """Accumulates exact counts of every instance that it is shown.
 
-    Counts of a weight are taken once and multiplied by the number of instances at the end; the
-    recorder keeps the weights it has seen, so that one object stands for one weight.
+    Counts of a weight are taken once and multiplied by the number of instances at the end.
     """
 
     def __init__(
@@ -78,7 +76,7 @@ class Recorder:
         *,
         threads: Threads | None = None,
         prefixes: bool = False,
-        forget: Callable[[], None] = lambda: None,
+        weights: WeightCounts | None = None,
     ) -> None:
         """Start from rows whose shapes are set.
 
@@ -89,35 +87,18 @@ class Recorder:
             threads: Share what is worth it.
             prefixes: Also find ``accumulator_bound`` and ``widest_prefix``, at the price of two
                 plain products for each linear.
-            forget: Called while a large weight is counted: what was read will not be read again.
+            weights: Counts of those that are known; the others are counted when they first run.
         """
-        self._forget = forget
         self._rows = rows
         self._index = {name: position for position, name in enumerate(names)}
         self._layers = layers
         self._threads = threads or Threads()
         self._prefixes = prefixes
-        self._weights: dict[int, tuple[object, WeightTally]] = {}
+        self._weights = weights or WeightCounts()
         self._sites: list[_Site] = []
         self._caches: dict[int, CacheCounts] = {}
-        self._codes = CodesCounter()
+        self._codes = CodesCounter(self._threads)
         self._linears: list[LinearCounter] = []
-
-    def count_weights(self, weights: Iterable[Weight]) -> None:
-        """Count weights before they run, together; others are counted when they first run."""
-        fresh = {id(weight): weight for weight in weights if id(weight) not in self._weights}
-        waiting = list(fresh.values())
-        tallies: dict[int, tuple[object, WeightTally]] = {}
-
-        def some(begin: int, end: int) -> None:
-            for weight in waiting[begin:end]:
-                tallies[id(weight)] = (weight, _tally_weight(weight, self._forget))
-
-        size = sum(
-            w.packed.nbytes if isinstance(w, TernaryWeight) else w.stored.nbytes for w in waiting
-        )
-        self._threads.split(some, len(waiting), _BYTE_COST * size)
-        self._weights |= tallies
 
     def linear(self, name: str, weight: Weight, layer: int = 0) -> Counter:
         """Return what counts an instance of a linear, given its operands and its results.
@@ -130,9 +111,7 @@ class Recorder:
             weight: [n, k].
             layer: Which layer.
         """
-        if id(weight) not in self._weights:
-            self.count_weights([weight])
-        counted = self._weights[id(weight)][1]
+        counted = self._weights.of(weight, self._threads)
         site = _Site(self._index[name], layer, weight, counted)
         self._sites.append(site)
         if not isinstance(weight, TernaryWeight):
@@ -164,8 +143,9 @@ class Recorder:
         """Return the rows with everything counted so far, ``OPERATOR_DTYPE`` [O]."""
         filled = self._with_counts(self._table().sum(axis=0))
         extremes = np.full((len(filled), len(EXTREME_COLUMNS)), -1, np.int64)
-        for site in self._sites:
-            np.maximum(extremes[site.row], site.extremes(), out=extremes[site.row])
+        if self._sites:
+            found = np.array([site.extremes() for site in self._sites])
+            np.maximum.at(extremes, [site.row for site in self._sites], found)
         for position, column in enumerate(EXTREME_COLUMNS):
             filled[column] = extremes[:, position]
         return filled
@@ -179,10 +159,13 @@ class Recorder:
         for linear in self._linears:
             linear.settle()
         table = np.zeros((self._layers, len(self._index), len(COUNT_COLUMNS)), np.int64)
-        for site in self._sites:
-            row = table[site.layer, site.row]
-            row[_MOVING] = site.tally[: len(_MOVING)]
-            row += site.tally[count_kernels.SEEN] * site.counted
+        if self._sites:
+            tallies = np.array([site.tally for site in self._sites])
+            counted = np.array([site.counted for site in self._sites])
+            counted *= tallies[:, count_kernels.SEEN, None]
+            counted[:, _MOVING] = tallies[:, : len(_MOVING)]
+            where = [site.layer for site in self._sites], [site.row for site in self._sites]
+            table[where] = counted
         for layer, cache in self._caches.items():
             for phase, tally in cache.tallies.items():
                 for name, counted in zip(("attention_qk", "attention_av"), tally, strict=True):
@@ -195,9 +178,3 @@ class Recorder:
         for column, position in _COLUMN.items():
             filled[column] = table[:, position]
         return filled
-
-
-def _tally_weight(weight: Weight, forget: Callable[[], None]) -> WeightTally:
-    if isinstance(weight, TernaryWeight):
-        return counts.tally_ternary(weight)
-    return counts.tally_dense(counts.stored_words(weight.stored), forget)

@@ -41,21 +41,22 @@ class Threads:
             raise UserError("no thread count", key="threads", value=count, allowed=allowed)
         self._pool: ThreadPoolExecutor | None = None
 
-    def split(self, work: Callable[[int, int], None], items: int, cost: int) -> None:
+    def split(self, work: Callable[[int, int], None], items: int, cost: int, step: int = 4) -> None:
         """Call ``work(begin, end)`` on ranges that together cover 0 .. items.
 
-        Ranges begin at multiples of 4, the height of the kernels' tiles.
+        Ranges begin at multiples of ``step``.
 
         Args:
             work: Releases the interpreter lock and writes only outputs of its own range.
             items: How many there are.
             cost: Multiply-adds of the whole, or what takes as long.
+            step: Items that are better not parted: the height of the kernels' tiles.
         """
-        pieces = min(self.count, -(-items // 4), cost // _WORTH_A_THREAD + 1)
+        pieces = min(self.count, -(-items // step), cost // _WORTH_A_THREAD + 1)
         if pieces <= 1:
             work(0, items)
             return
-        bounds = [items * piece // pieces // 4 * 4 for piece in range(pieces)] + [items]
+        bounds = [items * piece // pieces // step * step for piece in range(pieces)] + [items]
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self.count - 1, "accelsim")
         futures = [self._pool.submit(work, *pair) for pair in pairwise(bounds[1:])]

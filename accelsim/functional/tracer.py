@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from accelsim.errors import UserError
 from accelsim.functional.checkpoint import EMBEDDING, LM_HEAD, Checkpoint
 from accelsim.functional.checkpoint_config import shape_of
-from accelsim.functional.counts import LANE, LinearCounter
+from accelsim.functional.counts import LinearCounter
 from accelsim.functional.generate import generate
 from accelsim.functional.linear import Linear, Report, TernaryLinear
 from accelsim.functional.network import Network
@@ -20,8 +20,6 @@ from accelsim.functional.operators import Floats, Quantised
 from accelsim.functional.opportunities import zero_fraction
 from accelsim.functional.recorder import Counter, Recorder
 from accelsim.trace import Phase, Trace, WeightSource, Workload
-
-_FEW_ROWS = 4
 
 
 @dataclass(frozen=True)
@@ -83,12 +81,12 @@ def _record(
         shape.layers,
         threads=network.threads,
         prefixes=prefixes,
-        forget=network.checkpoint.forget,
+        weights=network.checkpoint.weight_counts,
     )
     watcher = _Watcher(recorder, network.checkpoint)
-    recorder.count_weights(network.checkpoint.linears.values())
+    network.checkpoint.weight_counts.count(network.checkpoint.linears.values(), network.threads)
     generate(
-        network.with_linears(watcher.counted),
+        network.counting(watcher.counted),
         tokens,
         workload.decode + 1,
         observer=watcher,
@@ -155,7 +153,7 @@ class _Watcher:
 
 
 class _CountedLinear:
-    """A ternary linear that counts few rows while it dequantises them, and reports others."""
+    """A ternary linear that is counted while it dequantises its sums."""
 
     def __init__(self, linear: TernaryLinear, layer: int, watcher: _Watcher) -> None:
         self.enter = linear.enter
@@ -164,13 +162,13 @@ class _CountedLinear:
         self._watcher = watcher
 
     def __call__(self, x: Quantised, report: Report | None = None) -> Floats:
-        linear, (m, k) = self._linear, x.codes.shape
-        if m <= _FEW_ROWS and k % LANE == 0:
-            count = self._watcher.counter(linear.name, self._layer, "gemm")
-            if isinstance(count, LinearCounter):
-                sums = linear.product(x.codes)
-                return count.dequantise(x.codes, sums, x.scales, linear.scale, linear.multiplies)
-        return linear(x, report)
+        linear = self._linear
+        count = self._watcher.counter(linear.name, self._layer, "gemm")
+        if not isinstance(count, LinearCounter):
+            return linear(x, report)
+        sums = linear.product(x.codes)
+        scaling = x.scales, linear.scale, linear.multiplies, linear.threads
+        return count.dequantise(x.codes, sums, *scaling)
 
 
 def _check_tokens(tokens: NDArray[Any], workload: Workload) -> NDArray[Any]:
