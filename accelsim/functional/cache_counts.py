@@ -110,7 +110,8 @@ class CacheCounts:
         start, end = self._positions, self._positions + new
         room = self._value_nonzero.shape[2]
         if end > room:
-            left = max(end, 2 * room) - room
-            self._value_nonzero = np.pad(self._value_nonzero, ((0, 0), (0, 0), (0, left)))
+            roomy = np.zeros((*self._value_nonzero.shape[:2], max(end, 2 * room)), np.int32)
+            roomy[:, :, :room] = self._value_nonzero
+            self._value_nonzero = roomy
         self._positions = end
         return start

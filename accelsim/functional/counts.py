@@ -281,7 +281,9 @@ def _whole_lanes(matrix: NDArray[Any]) -> NDArray[Any]:
     left = -matrix.shape[1] % held
     if not left and (matrix.base is None or matrix.ctypes.data % LANE == 0):
         return matrix
-    return np.pad(matrix, ((0, 0), (0, left)))
+    whole = np.zeros((matrix.shape[0], matrix.shape[1] + left), matrix.dtype)
+    whole[:, : matrix.shape[1]] = matrix
+    return whole
 
 
 def _matrix(array: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:

@@ -40,7 +40,8 @@ class WeightCounts:
 
     def of(self, weight: Weight, threads: Threads) -> WeightTally:
         """Return the counts of one weight."""
-        self.count([weight], threads)
+        if id(weight) not in self._known:
+            self.count([weight], threads)
         return self._known[id(weight)][1]
 
     def _tally(self, weight: Weight) -> WeightTally:
