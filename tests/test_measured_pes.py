@@ -128,12 +128,14 @@ def test_the_engine_charges_an_idle_pe_as_the_gates_do(found: tuple[str, dict[st
 def test_a_dot_product_takes_the_measured_unit_that_is_nearest_in_lanes(node: str) -> None:
     # Of several equally near the wider one; the family knows what each of its designs would alone.
     lanes_of = {2: 4, 4: 4, 7: 4, 8: 16, 16: 16, 32: 16}
+    names = {4: "fp16_fused4", 16: "fp16_fused"}
+    latency = {pe["name"]: pe["latency"] for pe in FOUND[node]["pes"]}
     configs = [
         design(
             "array.pe=fp16_fused", "array.organisation=dot_product", f"array.lanes={lanes}",
-            "array.latency=5", "array.accumulator.bits=32",
+            f"array.latency={latency[names[measured]]}", "array.accumulator.bits=32",
         )
-        for lanes in lanes_of
+        for lanes, measured in lanes_of.items()
     ]  # fmt: skip
     units, prices = build_designs(configs).units[:, 0], PRICES[node]
     wiring, pe = configs[0].array, PES["fp16_fused"]
@@ -144,7 +146,7 @@ def test_a_dot_product_takes_the_measured_unit_that_is_nearest_in_lanes(node: st
     for place, (lanes, measured) in enumerate(lanes_of.items()):
         alone = find_characterised(prices, pe, wiring, units[place : place + 1])
         assert alone is not None
-        name = {4: "pe.fp16_fused4", 16: "pe.fp16_fused"}[measured]
+        name = f"pe.{names[measured]}"
         for kind, events in alone.events.items():
             for event, price in events.items():
                 listed = prices.price(f"{name}.{kind}.{event}.energy")
