@@ -150,7 +150,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if not path.is_file():
         raise UserError("is no checkpoint", file=path, allowed=allowed)
     if path.suffix != ".gguf":
-        raise UserError("is no checkpoint", file=path, value=path.suffix, allowed=allowed)
+        raise UserError("is no checkpoint", file=path, value=path.name, allowed=allowed)
     from accelsim.functional.gguf_reader import read_gguf_checkpoint
 
     return read_gguf_checkpoint(path)
