@@ -13,7 +13,7 @@ from accelsim.hardware.columns import build_designs
 from accelsim.hardware.design import Family
 from accelsim.hardware.floorplan import build_floorplan
 from accelsim.hardware.prices import Price
-from accelsim.hardware.technology import Technology, load_technology
+from accelsim.hardware.technology import Technology, load_technology, technology_names
 
 
 def tree_of(technology: Technology, *assignments: str) -> tuple[Price, float, float]:
@@ -95,3 +95,13 @@ def test_measured_pes_count_their_pipeline_and_control_flops() -> None:
     flops = um2 / (wires / wire / 1e-6) ** 2
     # Two valid bits and an operation of five stand in each PE, and more at the edges.
     assert 7 * 64 <= flops - counted <= 16 * 64
+
+
+@pytest.mark.parametrize("name", technology_names())
+def test_a_wire_costs_what_the_survey_measured_at_the_supply_of_the_node(name: str) -> None:
+    # ISRN Electronics 2012, 916259, Table 1: 310 fJ/bit/mm at 1.2 V, 1,100 at 1.8 V.
+    technology = load_technology(name)
+    wire = technology.price("wire.energy")
+    assert number(wire.value) == pytest.approx(310 * (technology.voltage_v / 1.2) ** 2, rel=0.005)
+    assert number(wire.high) == pytest.approx(1100 * (technology.voltage_v / 1.8) ** 2, rel=0.005)
+    assert 0 < number(wire.low) < number(wire.value)

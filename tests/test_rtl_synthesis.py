@@ -8,6 +8,8 @@ import lzma
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,8 +19,8 @@ from rtl_needed import need_simulator
 
 from accelsim.errors import UserError
 from accelsim.hardware.technology import load_technology
+from accelsim.rtl import characterise, pe_measure
 from accelsim.rtl import circuit as compiled
-from accelsim.rtl import pe_measure
 from accelsim.rtl.boolean import truth_table
 from accelsim.rtl.characterise import map_module
 from accelsim.rtl.energy_fit import nonnegative
@@ -27,6 +29,7 @@ from accelsim.rtl.gate_energy import Activity, simulate
 from accelsim.rtl.liberty import Library, read_library
 from accelsim.rtl.netlist import Netlist, read_netlist
 from accelsim.rtl.netlist_parts import ADDER, CONTROL, MULTIPLIER, OPERANDS, part_of
+from accelsim.rtl.operand_streams import drawn_streams
 from accelsim.rtl.pe_subjects import SUBJECTS
 from accelsim.rtl.primitives import measure_primitive, primitives
 from accelsim.rtl.static_timing import analyse
@@ -271,6 +274,54 @@ def test_indices_of_a_table_are_made_of_three_such_weights(name: str) -> None:
         expected[low + 3 * middle + 9 * high] += odds[low] * odds[middle] * odds[high]
     for value, share in expected.items():
         assert (number == value).mean() == pytest.approx(share, abs=0.015)
+
+
+@pytest.mark.parametrize(
+    ("delays", "kept", "latency", "carries", "mapped_again"),
+    [
+        ({1: 2000, 2: 1080, 3: 990}, 0.9, 3, False, set()),  # plainly met: nothing is mapped again
+        ({1: 2000, 2: 1080, 3: 1060}, 0.9, 2, True, {2}),
+        ({1: 2000, 2: 1110, 3: 1060}, 0.93, 3, True, {2, 3}),
+        ({1: 2000, 2: 1110, 3: 1060}, 0.97, 3, True, {2, 3}),  # never met: the fastest counts
+    ],
+)
+def test_carries_are_kept_where_every_latency_misses_and_some_by_little(
+    delays: dict[int, float],
+    kept: float,
+    latency: int,
+    carries: bool,
+    mapped_again: set[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    again = set()
+
+    def mapped(_: object, top: str, parameters: dict[str, int], setting: Any) -> SimpleNamespace:
+        at = parameters["LATENCY"]
+        if setting.kept_carries:
+            again.add(at)
+        delay = delays[at] * (kept if setting.kept_carries else 1 if setting.fast else 1.5)
+        timing = SimpleNamespace(critical_ps=delay)
+        return SimpleNamespace(setting=setting, timing=timing, area_um2=1.0)
+
+    monkeypatch.setattr(characterise, "map_module", mapped)
+    mapper: Any = None
+    found, best, tried = characterise.smallest(
+        mapper, "pe", lambda at: {"LATENCY": at}, 1000, latencies=(1, 2, 3), progress=str
+    )
+    assert (found, best.setting.kept_carries, again) == (latency, carries, mapped_again)
+    assert best in tried
+
+
+@pytest.mark.parametrize(("lanes", "seed"), list(itertools.product((1, 4, 16), range(3))))
+def test_drawn_streams_wait_in_stretches(lanes: int, seed: int) -> None:
+    cycles = 512 * lanes
+    waiting = 0
+    for stream in drawn_streams(np.random.default_rng(seed), cycles, True, 24):
+        changes = np.count_nonzero(np.diff(stream.valid))
+        assert stream.valid[0]
+        assert changes <= 64  # 2 x 16 are expected of any length
+        waiting += changes > 0
+    assert waiting >= 4
 
 
 @pytest.fixture(scope="module")

@@ -77,9 +77,9 @@ class CacheCounts:
         def heads(first: int, last: int) -> None:
             mine = np.zeros_like(tally)
             count_kernels.tally_prompt(
-                *(queries, keys, shares, changes, self._totals, self._value_nonzero),
-                *(first, last, mine),
-            )
+                queries, keys, shares, changes, self._totals, self._value_nonzero,
+                first, last, mine,
+            )  # fmt: skip
             with self._lock:
                 tally[:] += mine
 
