@@ -64,17 +64,29 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Keep circuits in a folder of this test; Verilator's runtime is there already."""
+@pytest.fixture(scope="module")
+def compiled_runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Verilator's runtime, compiled here: what the user's cache holds decides no test."""
     need_simulator("verilator")
-    path = tmp_path / "only_wire.sv"
+    place = tmp_path_factory.mktemp("runtime")
+    path = place / "only_wire.sv"
     path.write_text("module only_wire(input a, output y); assign y = a; endmodule")
-    build("only_wire", sources=path, backend="verilator")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(place))
+        circuit.cache_folder.cache_clear()
+        build("only_wire", sources=path, backend="verilator")
+        [runtime] = circuit.cache_folder().glob("runtime-*")
+    circuit.cache_folder.cache_clear()
+    return runtime
+
+
+@pytest.fixture
+def own_cache(
+    compiled_runtime: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    """Keep circuits in a folder of this test; Verilator's runtime is there already."""
     folder = tmp_path / "cache" / "accelsim" / "rtl"
-    folder.mkdir(parents=True)
-    for runtime in circuit.cache_folder().glob("runtime-*"):
-        shutil.copytree(runtime, folder / runtime.name)
+    shutil.copytree(compiled_runtime, folder / compiled_runtime.name)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv(tools.BACKEND_VARIABLE, raising=False)
     circuit.cache_folder.cache_clear()

@@ -217,7 +217,7 @@ def _make(
 
 def _runtime(tool: Tool, progress: Progress) -> Path:
     """Return the folder with Verilator's runtime, compiled once for all circuits."""
-    parts = f"{tool.version} {tool.include} {compiler().version} {_FLAGS} {platform.machine()}"
+    parts = f"{tool.version} {compiler().version} {_FLAGS} {platform.machine()}"
     kept = cache_folder() / f"runtime-{hashlib.sha256(parts.encode()).hexdigest()[:24]}"
     if not kept.exists():
         progress("compiling the runtime of Verilator, once")
