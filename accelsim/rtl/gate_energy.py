@@ -48,7 +48,7 @@ def simulate(circuit: Circuit, stimulus: Stimulus, *, timed: bool) -> Activity:
         ValueError: A port is missing or its values do not fit.
     """
     arrays = circuit.arrays
-    bits = _input_bits(circuit, stimulus)
+    bits = input_bits(circuit, stimulus)
     watched = [net for nets in circuit.output_nets.values() for net in nets]
     outputs = np.zeros((len(bits), len(watched)), np.uint8)
     cycle_pj = np.zeros(len(bits))
@@ -59,12 +59,12 @@ def simulate(circuit: Circuit, stimulus: Stimulus, *, timed: bool) -> Activity:
     return Activity(_output_ports(circuit, outputs), cycle_pj, unit_pj, toggles)
 
 
-def _ports(names: Sequence[str], widths: Sequence[int]) -> list[Port]:
-    return [Port(name, bits, name) for name, bits in zip(names, widths, strict=True)]
+def input_bits(circuit: Circuit, stimulus: Stimulus) -> npt.NDArray[np.uint8]:
+    """Return a stimulus as uint8 [cycles, inputs], a bit each, in the circuit's order.
 
-
-def _input_bits(circuit: Circuit, stimulus: Stimulus) -> npt.NDArray[np.uint8]:
-    """Return the stimulus as bits [cycles, inputs], in the circuit's order."""
+    Raises:
+        ValueError: A port is missing or its values do not fit.
+    """
     widths: dict[str, int] = {}
     for name, bit in circuit.input_bits:
         widths[name] = bit + 1
@@ -76,6 +76,10 @@ def _input_bits(circuit: Circuit, stimulus: Stimulus) -> npt.NDArray[np.uint8]:
         columns.append(flags[:, begin : begin + port.bits])
         begin += 32 * port.words
     return np.ascontiguousarray(np.concatenate(columns, axis=1))
+
+
+def _ports(names: Sequence[str], widths: Sequence[int]) -> list[Port]:
+    return [Port(name, bits, name) for name, bits in zip(names, widths, strict=True)]
 
 
 def _output_ports(circuit: Circuit, outputs: npt.NDArray[np.uint8]) -> Mapping[str, Integers]:

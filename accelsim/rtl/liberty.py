@@ -23,13 +23,19 @@ Floats = npt.NDArray[np.float64]
 
 _SCALES = {"f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1.0}
 _QUANTITY = re.compile(r"\s*([0-9.eE+-]+)\s*([fpnum]?)(s|w|f|v)\s*", re.IGNORECASE)
+# What stands along the columns of a table, wherever a library puts it; slews of the pin itself are
+# the rows.
+_ACROSS = ("total_output_net_capacitance", "related_pin_transition")
 # Seconds, farads, watts and joules in the units of this module.
 _PS, _FF, _NW, _FJ = 1e12, 1e15, 1e9, 1e15
 
 
 @dataclass(frozen=True)
 class Table:
-    """Values over input slew (ps) and load (fF); one row or column where one does not matter."""
+    """Values over input slew (ps) and load (fF); one row or column where one does not matter.
+
+    Of a setup time the columns are slews of the clock (ps).
+    """
 
     slews: Floats
     loads: Floats
@@ -333,18 +339,17 @@ def _table(group: Group, units: _Units, scale: float) -> Table:
             continue
         text = group.one(f"index_{number}") or (template.one(f"index_{number}") if template else "")
         if text:
-            axes.append(("capacitance" in variable, _numbers(text)))
+            axes.append((variable, _numbers(text)))
     values = values.reshape([len(points) for _, points in axes] or [1, 1]) * scale
     one = np.zeros(1)
     if len(axes) == 2:
-        is_load = axes[0][0]
-        first, second = axes[0][1], axes[1][1]
-        constraint = not (axes[0][0] or axes[1][0])
-        across = units.time if constraint else units.load
-        if is_load:
-            return Table(second * units.time, first * units.load, values.T)
+        if axes[0][0].startswith(_ACROSS):
+            axes.reverse()
+            values = values.T
+        (_, first), (variable, second) = axes
+        across = units.load if "capacitance" in variable else units.time
         return Table(first * units.time, second * across, values)
-    if len(axes) == 1 and axes[0][0]:
+    if len(axes) == 1 and "capacitance" in axes[0][0]:
         return Table(one, axes[0][1] * units.load, values.reshape(1, -1))
     return Table(axes[0][1] * units.time if axes else one, one, values.reshape(-1, 1))
 

@@ -189,7 +189,9 @@ def _delay(arc: Arc, edge: int, slew: float, load: float) -> tuple[float, float]
 
 
 def _setup(arc: Arc, edge: int, slew: float, clock_slew: float) -> float:
-    return _read(arc.rise if edge == RISE else arc.fall, slew, clock_slew)
+    """Return the setup time; below zero where a flop takes data that comes after its clock."""
+    table = arc.rise if edge == RISE else arc.fall
+    return 0.0 if table is None else table.at(slew, clock_slew)
 
 
 def _read(table: Table | None, slew: float, load: float) -> float:

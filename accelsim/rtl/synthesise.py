@@ -139,11 +139,16 @@ def _wanted(names: Sequence[str]) -> tuple[list[Primitive], list[Subject]]:
     )
 
 
+def known_library(library: Library) -> tuple[Sequence[str], int | None, float]:
+    """Return cells to leave out, node in nm (None if unknown) and clock in MHz for a library."""
+    name = library.texts[0].name
+    found = next((row for key, row in KNOWN_LIBRARIES.items() if re.search(key, name)), None)
+    return found or ((), None, DEFAULT_CLOCK_MHZ)
+
+
 def _target(library: Library, order: Order) -> tuple[Sequence[str], int, float]:
     """Return cells to leave out, node and clock, checked."""
-    name = library.texts[0].name
-    known = next((row for key, row in KNOWN_LIBRARIES.items() if re.search(key, name)), None)
-    excluded, known_node, known_clock = known or ((), None, DEFAULT_CLOCK_MHZ)
+    excluded, known_node, known_clock = known_library(library)
     node = order.node_nm or known_node
     if node is None:
         raise UserError("is missing", key="--node-nm", allowed="the node of an unknown library")
