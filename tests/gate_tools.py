@@ -32,8 +32,7 @@ def read_by_others(paths: list[Path], folder: Path) -> list[Path]:
     """Return copies of Liberty files, plain, as this project takes them.
 
     Without models of wires and ranges of capacitance. Where a pin states a capacitance for rise and
-    one for fall, their
-    mean stands in both places: OpenSTA takes the larger one.
+    one for fall, their mean stands in both places: OpenSTA takes the larger one.
     """
     copies = []
     for path in paths:

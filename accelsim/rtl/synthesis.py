@@ -1,13 +1,16 @@
 """SystemVerilog to a netlist of a library's cells, by Yosys and abc.
 
 Yosys runs as a process of its own: an error in it ends the process. It reads copies of the
-library that hold no power tables and no cells left out of mapping, a third of the size.
+library that hold no power tables and no cells left out of mapping, a third of the size. The sources
+are copied beside them: their paths become part of names, names decide an order, and the order
+decides which of two equal netlists is found.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +23,7 @@ from accelsim.rtl.liberty_text import LibertyText
 from accelsim.rtl.tools import INSTALL_EXTRA, Tool, yosys
 
 _POWER = re.compile(r"internal_power\s*\([^)]*\)\s*\{(?:[^{}]|\{[^{}]*\})*\}")
+_NETLIST = "netlist.json"
 _STATEFUL = re.compile(r"\b(?:ff|latch|statetable)\s*\(")
 # Yosys maps additions to a parallel prefix network; for short words, or slow clocks, a carry that
 # ripples is smaller.
@@ -91,8 +95,8 @@ class Mapper:
         self.driver = library.plain_flop(excluded)
         self._tool = _found_yosys()
         self._folder = tempfile.TemporaryDirectory(prefix="accelsim-synthesis-")
-        self._logic = [self._copy(text, False) for text in library.texts]
-        self._flops = [self._copy(text, True) for text in library.texts]
+        logic, flops = ([self._copy(text, way) for text in library.texts] for way in (False, True))
+        self._logic, self._flops = (" ".join(filter(None, names)) for names in (logic, flops))
         constraints = [
             f"set_driving_cell {self.driver.name}",
             f"set_load {self._load()}",
@@ -117,31 +121,25 @@ class Mapper:
         Raises:
             UserError: Yosys cannot read the sources or map them.
         """
-        out = Path(self._folder.name) / "netlist.json"
-        script = self._script(top, files, parameters, setting, out)
-        self._tool.run(["\n".join(script)])
-        content: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
+        folder = Path(self._folder.name)
+        for file in files:
+            shutil.copyfile(file, folder / file.name)
+        script = self._script(top, [file.name for file in files], parameters, setting)
+        self._tool.run(["\n".join(script)], folder=folder)
+        content: dict[str, Any] = json.loads((folder / _NETLIST).read_text(encoding="utf-8"))
         module: dict[str, Any] = content["modules"][top]
         return module
 
     def _script(
-        self,
-        top: str,
-        files: Sequence[Path],
-        parameters: Mapping[str, int],
-        setting: Setting,
-        out: Path,
+        self, top: str, files: Sequence[str], parameters: Mapping[str, int], setting: Setting
     ) -> list[str]:
-        folder = Path(self._folder.name)
         values = [f"-chparam {name} {value}" for name, value in parameters.items()]
         synth = ["synth", "-flatten"] if setting.flat else ["synth"]
         synth += ["-booth"] * setting.booth + ["-noabc"] * setting.kept_carries
-        carry = CARRIES[setting.carry].replace("ripple.v", str(folder / "ripple.v"))
+        carry = CARRIES[setting.carry]
         synth += [f"-extra-map {carry}"] * bool(carry)
-        flops = " ".join(f"-liberty {path}" for path in self._flops if path is not None)
-        logic = " ".join(f"-liberty {path}" for path in self._logic if path is not None)
-        constraints = f"-constr {folder / 'constraints'}"
-        gates = [f"clockgate {flops} -min_net_size 4"] if setting.gated else []
+        mapping = f"-D {setting.target_ps} -constr constraints {self._logic}"
+        gates = [f"clockgate {self._flops} -min_net_size 4"] if setting.gated else []
         return [
             *(f"read_verilog -sv {path}" for path in files),
             f"hierarchy -check -top {top} {' '.join(values)}",
@@ -149,32 +147,31 @@ class Mapper:
             " ".join([*synth, "-top", top]),
             *gates,
             "rename -wire t:$_*DFF*",
-            f"dfflibmap {flops}",
+            f"dfflibmap {self._flops}",
             "opt",
-            f"abc -D {setting.target_ps} {constraints} {logic}{f' -script {FAST}' * setting.fast}",
+            f"abc {mapping}{f' -script {FAST}' * setting.fast}",
             "flatten",
             "opt_clean -purge",
             "setundef -zero",
-            f"write_json {out}",
+            f"write_json {_NETLIST}",
         ]
 
-    def _copy(self, text: LibertyText, stateful: bool) -> Path | None:
-        """Write the cells with or without a state of one file; None where there are none."""
+    def _copy(self, text: LibertyText, stateful: bool) -> str:
+        """Write the cells with or without a state of one file; return how Yosys is told of it."""
         kept = [
             _POWER.sub("", cell)
             for name, cell in text.cells.items()
             if bool(_STATEFUL.search(cell)) == stateful and not is_excluded(name, self.excluded)
         ]
         if not kept:
-            return None
+            return ""
         name = f"{text.name}-{'flops' if stateful else 'logic'}.lib"
         head = text.head_text.rstrip().removesuffix("}")
-        return self._file(name, "\n".join([head, *kept, "}\n"]))
+        self._file(name, "\n".join([head, *kept, "}\n"]))
+        return f"-liberty {name}"
 
-    def _file(self, name: str, content: str) -> Path:
-        path = Path(self._folder.name) / name
-        path.write_text(content, encoding="latin-1")
-        return path
+    def _file(self, name: str, content: str) -> None:
+        (Path(self._folder.name) / name).write_text(content, encoding="latin-1")
 
     def _load(self) -> str:
         """Return the load of an output in the unit that abc takes loads in, fF."""
