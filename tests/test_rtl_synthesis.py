@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import lzma
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +33,10 @@ from accelsim.rtl.netlist_parts import ADDER, CONTROL, MULTIPLIER, OPERANDS, par
 from accelsim.rtl.operand_streams import drawn_streams
 from accelsim.rtl.pe_subjects import SUBJECTS
 from accelsim.rtl.primitives import measure_primitive, primitives
+from accelsim.rtl.sources import SV_FOLDER, sources_of
 from accelsim.rtl.static_timing import analyse
+from accelsim.rtl.synthesis import Mapper, Setting
+from accelsim.rtl.synthesise import Order, synthesise
 from accelsim.rtl.words import signed
 
 HERE = Path(__file__).resolve().parent
@@ -116,6 +120,31 @@ def test_a_clock_period_is_the_sum_of_flop_gates_and_setup(
     timing = analyse(two_gates, library.plain_flop())
     assert timing.critical_ps == pytest.approx(151)
     assert timing.path == ("n", "i")
+
+
+@pytest.mark.parametrize("data_slew_first", [True, False])
+def test_setup_follows_both_slews_however_a_library_lays_them_out(
+    tmp_path: Path, data_slew_first: bool
+) -> None:
+    # 25 ps, a tenth of the data's slew, less a fifth of the clock's: a flop that takes late data.
+    text = LIBERTY.read_text()
+    rows = (
+        ("0.025, -0.175", "0.125, -0.075")
+        if data_slew_first
+        else ("0.025, 0.125", "-0.175, -0.075")
+    )
+    text = text.replace('"0.025, 0.025", "0.025, 0.025"', ", ".join(f'"{row}"' for row in rows))
+    if not data_slew_first:
+        for old, new in (("constrained", "X"), ("related", "constrained"), ("X", "related")):
+            text = text.replace(f": {old}_pin_transition", f": {new}_pin_transition")
+    path = tmp_path / "late.lib"
+    path.write_text(text)
+    library = read_library([path])
+    cells = {"n": _cell("NAND2", A=2, B=3, Y=4), "i": _cell("INV", A=4, Y=5)}
+    netlist = read_netlist("pair", _module(cells, {"a": 2, "b": 3}, {"y": 5}), library)
+    # Fall as above, 126; the output's slew is 21, the clock's the middle of the tables', 1000.
+    period = analyse(netlist, library.plain_flop()).critical_ps
+    assert period == pytest.approx(126 + 25 + 2.1 - 200)
 
 
 @pytest.mark.parametrize("timed", [False, True])
@@ -325,10 +354,8 @@ def test_drawn_streams_wait_in_stretches(lanes: int, seed: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def mapper(library: Library) -> Iterator[object]:
+def mapper(library: Library) -> Iterator[Mapper]:
     pytest.importorskip("pyosys", reason="pyosys is not installed: pip install 'accelsim[rtl]'")
-    from accelsim.rtl.synthesis import Mapper
-
     mapper = Mapper(library, [])
     yield mapper
     mapper.close()
@@ -340,11 +367,8 @@ class TestWithYosys:
     @pytest.mark.parametrize("top", ["add_pe", "mac_pe"])
     @pytest.mark.parametrize("choice", [{}, {"gated": True}, {"flat": False}, {"carry": "ripple"}])
     def test_a_netlist_accumulates_like_exact_integers(
-        self, mapper: object, library: Library, top: str, choice: dict[str, object]
+        self, mapper: Mapper, library: Library, top: str, choice: dict[str, object]
     ) -> None:
-        from accelsim.rtl.synthesis import Mapper, Setting
-
-        assert isinstance(mapper, Mapper)
         setting = Setting(1000, **choice)  # type: ignore[arg-type]
         module = mapper.synthesise(top, [HERE / "sv" / f"{top}.sv"], {"ACC": 20}, setting)
         netlist = read_netlist(top, module, library)
@@ -374,8 +398,6 @@ class TestWithYosys:
     def test_a_gating_cell_that_is_left_out_gates_no_clock(
         self, library: Library, excluded: list[str], gates: bool
     ) -> None:
-        from accelsim.rtl.synthesis import Mapper, Setting
-
         mapper = Mapper(library, excluded)
         module = mapper.synthesise(
             "add_pe", [HERE / "sv" / "add_pe.sv"], {"ACC": 20}, Setting(1000, gated=True)
@@ -385,11 +407,8 @@ class TestWithYosys:
 
     @pytest.mark.parametrize("price", ["shared_ternary.{}", "lut_group.{}"])
     def test_products_of_a_shared_unit_cost_less_the_more_share_it(
-        self, mapper: object, price: str
+        self, mapper: Mapper, price: str
     ) -> None:
-        from accelsim.rtl.synthesis import Mapper
-
-        assert isinstance(mapper, Mapper)
         need_simulator()
         found = [
             measure_primitive(mapper, PRIMITIVES[f"{price.format(n)}/0"], 1e5, 0, str)
@@ -412,10 +431,8 @@ class TestWithYosys:
             assert np.flatnonzero(before != after)[0] + 1 == 40 + unit.latency(depth)
 
     def test_a_users_library_gives_the_users_technology(
-        self, mapper: object, tmp_path: Path
+        self, mapper: Mapper, tmp_path: Path
     ) -> None:
-        from accelsim.rtl.synthesise import Order, synthesise
-
         told: list[str] = []
         order = Order([LIBERTY], ["ternary_add"], tmp_path, clock_mhz=100, node_nm=22, name="mine")
         result = synthesise(order, list, "none", told.append)
@@ -434,10 +451,8 @@ class TestWithYosys:
         assert (area.how, area.value) == ("synthesised", pytest.approx(row["area_um2"], rel=1e-3))
 
     def test_a_clock_that_is_gated_at_the_wrong_time_is_found(
-        self, mapper: object, library: Library
+        self, mapper: Mapper, library: Library
     ) -> None:
-        from accelsim.rtl.synthesis import Mapper, Setting
-
         need_simulator()
 
         class Careless(Mapper):
@@ -456,18 +471,25 @@ class TestWithYosys:
             pe_measure._gated(careless, best, SUBJECTS["ternary_add"], 1, str)
         careless.close()
 
-    def test_primitives_are_synthesised_by_name(self, mapper: object, tmp_path: Path) -> None:
-        from accelsim.rtl.synthesise import Order, synthesise
+    def test_a_netlist_does_not_depend_on_where_its_sources_lie(
+        self, mapper: Mapper, tmp_path: Path
+    ) -> None:
+        elsewhere = tmp_path / "another" / "place"
+        shutil.copytree(SV_FOLDER, elsewhere)
+        here, there = (
+            mapper.synthesise("quantise", sources_of("quantise", [place]), {}, Setting(5000))
+            for place in (SV_FOLDER, elsewhere)
+        )
+        assert here == there
 
+    def test_primitives_are_synthesised_by_name(self, mapper: Mapper, tmp_path: Path) -> None:
         need_simulator()
         names = ["decoder.tl1", "ternary_add", "int_add.8"]
         order = Order([LIBERTY], names, tmp_path, clock_mhz=10, node_nm=22, name="few")
         listed = [row["name"] for row in synthesise(order, list, "none", str)["rows"]]
         assert listed == ["ternary_add", "int_add.8", "decoder.tl1"]
 
-    def test_a_later_run_adds_to_what_is_there(self, mapper: object, tmp_path: Path) -> None:
-        from accelsim.rtl.synthesise import Order, synthesise
-
+    def test_a_later_run_adds_to_what_is_there(self, mapper: Mapper, tmp_path: Path) -> None:
         order = Order([LIBERTY], ["ternary_dot4"], tmp_path, clock_mhz=100, node_nm=22, name="two")
         synthesise(order, list, "none", str)
         later = synthesise(replace(order, names=["ternary_add"]), list, "none", str)
@@ -483,10 +505,8 @@ class TestWithYosys:
 
     @pytest.mark.parametrize("text", ["{", "[]", '{"pes": [{}]}', ""])
     def test_files_that_are_no_record_are_left_alone(
-        self, mapper: object, tmp_path: Path, text: str
+        self, mapper: Mapper, tmp_path: Path, text: str
     ) -> None:
-        from accelsim.rtl.synthesise import Order, synthesise
-
         (tmp_path / "mine.json").write_text(text)
         order = Order([LIBERTY], ["primitives"], tmp_path, clock_mhz=100, node_nm=22, name="mine")
         with pytest.raises(UserError, match=r"mine.json.* is no record of synthesis"):
@@ -504,17 +524,12 @@ class TestWithYosys:
     def test_a_bad_order_is_refused_in_one_line(
         self, tmp_path: Path, change: dict[str, object], message: str
     ) -> None:
-        from accelsim.rtl.synthesise import Order, synthesise
-
         fields = {"liberty": [LIBERTY], "names": ["ternary_add"], "out": tmp_path, "node_nm": 22}
         order = Order(**(fields | change))  # type: ignore[arg-type]
         with pytest.raises(UserError, match=message):
             synthesise(order, list, "none", str)
 
-    def test_an_error_of_yosys_is_one_line(self, mapper: object, tmp_path: Path) -> None:
-        from accelsim.rtl.synthesis import Mapper, Setting
-
-        assert isinstance(mapper, Mapper)
+    def test_an_error_of_yosys_is_one_line(self, mapper: Mapper, tmp_path: Path) -> None:
         source = tmp_path / "broken.sv"
         source.write_text("module broken (input a; endmodule\n")
         with pytest.raises(UserError, match="syntax error") as caught:
