@@ -99,6 +99,7 @@ def synthesise(
     name: str | None = None,
     out: Path = Path("reports/synthesis"),
     seed: int = 0,
+    netlists: bool = False,
     progress: Progress = lambda _: None,
 ) -> dict[str, Any]:
     """Synthesise PEs and primitives with a cell library into prices; see `rtl.synthesise`.
@@ -108,7 +109,7 @@ def synthesise(
     Raises:
         UserError: A bad library, an unknown PE, missing tools.
     """
-    order = Order(liberty, pes, out, clock_mhz, node_nm, excluded, name, seed)
+    order = Order(liberty, pes, out, clock_mhz, node_nm, excluded, name, seed, netlists)
     source = open_source(Request(decode=0, seed=seed))
     # Codes and ternary weights; the output layer, which comes last, has others.
     return synthesise_pes(order, lambda: source.operands(progress)[:-1], source.name, progress)

@@ -320,6 +320,7 @@ def rtl_simulate(design: str, shape: tuple[int, ...], as_json: bool, **options: 
     help="Where to write.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of drawn operands.")
+@click.option("--netlists", is_flag=True, help="Write DIR/netlists/PE.v, Verilog of library cells.")
 @click.option("--json", "as_json", is_flag=True)
 def rtl_synthesise(pes: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Synthesise PEs with a cell library, measure their energy, write a technology.

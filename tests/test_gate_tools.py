@@ -28,7 +28,7 @@ from accelsim.rtl.synthesise import known_library
 MADE_UP = Path(__file__).resolve().parent / "sv" / "made_up.lib"
 GIVEN = os.environ.get("ACCELSIM_LIBERTY", "").split()
 PES = {"ternary_add": 1, "int8_mac": 1, "ternary_dot4": 1, "bf16_fmac": 3}  # and a latency
-CYCLES = 400
+CYCLES = 250
 FINER = 1009  # ticks in a picosecond where no two changes may coincide
 
 

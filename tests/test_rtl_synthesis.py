@@ -435,8 +435,11 @@ class TestWithYosys:
     ) -> None:
         told: list[str] = []
         order = Order([LIBERTY], ["ternary_add"], tmp_path, clock_mhz=100, node_nm=22, name="mine")
-        result = synthesise(order, list, "none", told.append)
+        result = synthesise(replace(order, netlists=True), list, "none", told.append)
         row = result["rows"][0]
+        netlist = (tmp_path / "netlists" / "ternary_add.v").read_text()
+        assert str(tmp_path / "netlists" / "ternary_add.v") in result["files"]
+        assert netlist.count(" (.") == row["gates"] + row["flops"]
         assert row["name"] == "ternary_add"
         assert row["ternary_low_pj"] <= row["ternary_high_pj"]
         assert told

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from accelsim.errors import UserError, did_you_mean
-from accelsim.rtl.characterise import Progress
+from accelsim.files import write_whole
+from accelsim.rtl.characterise import Mapped, Progress
 from accelsim.rtl.findings import (
     continued,
     new_record,
@@ -20,6 +21,7 @@ from accelsim.rtl.findings import (
     write_record,
 )
 from accelsim.rtl.liberty import Library, read_library
+from accelsim.rtl.netlist_verilog import verilog
 from accelsim.rtl.pe_measure import Operands, measure
 from accelsim.rtl.pe_subjects import SUBJECTS, Subject
 from accelsim.rtl.primitives import (
@@ -61,6 +63,7 @@ class Order:
         excluded: Patterns of cells to leave out of mapping, besides those of a known library.
         name: Of the technology; None takes the library's.
         seed: Of drawn streams.
+        netlists: Write the netlist of each as Verilog, too.
     """
 
     liberty: Sequence[Path]
@@ -71,6 +74,7 @@ class Order:
     excluded: Sequence[str] = ()
     name: str | None = None
     seed: int = 0
+    netlists: bool = False
 
 
 def synthesise(
@@ -106,24 +110,35 @@ def synthesise(
         record = continued(record, order.out / f"{label}.json")
         # Shares of PEs need the energy of a flop.
         put_register(record, measure_register(mapper, 1e6 / clock, progress))
+        netlists: list[Path] = []
         for unit in units:
-            put_primitive(
-                record, measure_primitive(mapper, unit, 1e6 / clock, order.seed, progress)
-            )
+            found = measure_primitive(mapper, unit, 1e6 / clock, order.seed, progress)
+            put_primitive(record, found)
+            netlists += _netlist(order, unit.name, found.best)
         files = write_record(record, order.out, label, node)
         streams = operands() if chosen else ()
         for subject in chosen:
-            put_pe(record, measure(mapper, subject, 1e6 / clock, streams, order.seed, progress))
+            pe = measure(mapper, subject, 1e6 / clock, streams, order.seed, progress)
+            put_pe(record, pe)
             # A PE takes minutes: what is known by now survives an interruption.
             files = write_record(record, order.out, label, node)
+            netlists += _netlist(order, subject.name, pe.best)
     finally:
         mapper.close()
     return {
         "library": library.name,
         "clock_mhz": clock,
         "rows": rows(record),
-        "files": [str(file) for file in files],
+        "files": [str(file) for file in [*files, *netlists]],
     }
+
+
+def _netlist(order: Order, name: str, mapped: Mapped) -> list[Path]:
+    """Write a netlist where they are asked for; return its path, if any."""
+    if not order.netlists:
+        return []
+    path = order.out / "netlists" / f"{name}.v"
+    return [write_whole(path, verilog(mapped.netlist).encode(), parents=True)]
 
 
 def _wanted(names: Sequence[str]) -> tuple[list[Primitive], list[Subject]]:
