@@ -135,6 +135,7 @@ def _effects_figure(comparison: Comparison) -> Picture:
                 linewidth=1.1, markersize=3.5, markerfacecolor=face,
                 label=f"{each['label']} {word}",
             )  # fmt: skip
+    width.set_xticks(sorted({row["accumulator_bits"] for row in library["widths"]}))
     width.set_xlabel("bits of the sum")
     width.set_ylabel("ternary adder, times 24 bits")
     for (style, marker), (name, points) in zip(_LINES, library["lanes"].items(), strict=False):
@@ -168,7 +169,7 @@ def _effects_figure(comparison: Comparison) -> Picture:
         axes.set_title(title)
         axes.grid()
         if axes.get_legend_handles_labels()[0]:
-            axes.legend(fontsize=6, loc="best", handlelength=3)
+            axes.legend(fontsize=6, loc="best", handlelength=4.5)
     caption = (
         "Left: a ternary adder grows with its sum, bit for bit. Middle: products that share one "
         "sum cost less each, floats most of all, since they then round once. Right: zero weights "
