@@ -48,12 +48,12 @@ def simulate(
     Raises:
         UserError: A design whose array is not in SystemVerilog, sizes out of range, missing tools.
     """
+    source = open_source(Request(decode=0, seed=seed))
     loaded = load_design(design, assignments)
     array = cosimulate.array_of_design(build_designs([loaded.config], [loaded.file]), loaded.file)
     rng = np.random.default_rng(seed)
     shapes = cosimulate.shapes_of(array.timing, shape, cases, rng)
     array, circuit = cosimulate.build_for(array, shapes, progress)
-    source = open_source(Request(decode=0, seed=seed))
     *linears, head = source.operands(progress)
     products = []
     for number, each in enumerate(shapes):

@@ -115,3 +115,35 @@ def test_files_that_are_no_record_are_refused_in_one_line(tmp_path: Path, text: 
     assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match=r"missing\.json.*cannot be read"):
         circuits.picture([tmp_path / "missing.json"])
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("pes", 0, "area_share"), None, r"pes\.0\.area_share.*dictionary"),
+        (("pes", 0, "area_share"), {"adder": 1.0}, "lacks multiplier or selector, accumulator"),
+        (("pes", 0, "area_um2"), "big", r"pes\.0\.area_um2: .*valid number \(big\)"),
+        (("pes", 0, "area_um2"), 0, r"pes\.0\.area_um2: .*greater than 0 \(0\)"),
+        (("pes", 0, "area_um2"), float("nan"), r"pes\.0\.area_um2: .*\(nan\)"),
+        (("pes", 0, "energy"), {}, r"pes\.0\.energy\.ternary: .*required"),
+        (("pes", 0, "parameters"), {}, r"pes\.0\.parameters: .*lacks ACC"),
+        (("pes",), {}, r"pes: .*valid list"),
+        (("primitives", 0, "low_pj"), "x", r"primitives\.0\.low_pj: .*\(x\)"),
+        (("register",), None, "register: "),
+    ],
+)
+def test_records_that_lack_something_are_refused_in_one_line_that_names_it(
+    tmp_path: Path, place: tuple[str | int, ...], value: object, message: str
+) -> None:
+    record = json.loads(json.dumps(RECORDS["asap7"]))
+    inner = record
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps(record))
+    with pytest.raises(UserError, match=message) as caught:
+        circuits.picture([path])
+    assert str(caught.value).startswith(f"{path}:{place[0]}")
+    assert str(caught.value).endswith("; NAME.json of rtl synthesise")
+    assert "\n" not in str(caught.value)

@@ -63,7 +63,9 @@ def test_a_difference_ends_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
         (["bf16_os_32x32", "--set", "array.latency=9"], ["array.latency", "1 to 6"]),
         (["ternary_os_32x32", "3", "4"], ["M, K and N"]),
         (["ternary_os_32x32", "0", "4", "2"], ["m: not a whole number in range (0)"]),
+        (["ternary_os_32x32", str(10**20), "4", "2"], ["m: not a whole number in range (1000"]),
         (["ternary_os_32x32", "--cases", "0"], ["--cases", "1 to"]),
+        (["ternary_os_32x32", "--seed", "-1"], ["--seed: out of range (-1)", "0 to 2**64 - 1"]),
         (["ternary_os_32x32", *SMALL, "1048576", "64", "64"], ["too large to simulate"]),
     ],
 )

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import itertools
 import lzma
+import math
 import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -226,7 +228,20 @@ def test_a_loop_of_gates_is_refused(library: Library) -> None:
         (lambda text: text.replace("internal_power", "inner_power"), "no tables of internal power"),
         (lambda text: text[: len(text) // 2], "damaged or ends early"),
         (lambda text: "module nothing;", "is no Liberty file"),
-        (lambda text: text.replace("nom_voltage : 2.0;", ""), "nom_voltage"),
+        (lambda text: text.replace("nom_voltage : 2.0;", ""), "nom_voltage: is missing"),
+        (lambda text: text.replace("nom_voltage : 2.0", "nom_voltage : two"), r"nom_voltage.*two"),
+        (lambda text: text.replace("nom_voltage : 2.0", "nom_voltage : nan"), r"nom_voltage.*nan"),
+        (lambda text: text.replace("nom_voltage : 2.0", "nom_voltage : 0"), r"nom_voltage.*above"),
+        (
+            lambda text: text.replace('"1ns"', '"1week"'),
+            r"time_unit: is no such unit \(1week\)",
+        ),
+        (lambda text: text.replace('"1ns"', '"1pf"'), r"time_unit: is no such unit \(1pf\)"),
+        (lambda text: text.replace('"1ns"', '"0ns"'), r"time_unit: is no such unit \(0ns\)"),
+        (lambda text: text.replace('"1ns"', '"-1ns"'), r"time_unit: is no such unit \(-1ns\)"),
+        (lambda text: text.replace('"1nW"', '"1"'), r"leakage_power_unit: is no such unit \(1\)"),
+        (lambda text: text.replace("(1, pf)", "(1)"), r"capacitive_load_unit: is no such unit"),
+        (lambda text: text.replace("capacitive_load_unit (1, pf);", ""), r"_unit.*\(missing\)"),
     ],
 )
 def test_a_bad_library_is_refused_in_one_line(tmp_path: Path, change: object, message: str) -> None:
@@ -522,6 +537,11 @@ class TestWithYosys:
             ({"names": ["ternary_ad"]}, 'unknown PE or primitive.*did you mean "ternary_add"'),
             ({"node_nm": None}, "--node-nm: is missing"),
             ({"clock_mhz": 0.5}, "--clock-mhz: out of range"),
+            ({"clock_mhz": 0.0}, "--clock-mhz: out of range"),
+            ({"clock_mhz": math.nan}, "--clock-mhz: out of range"),
+            ({"node_nm": 0}, "--node-nm: out of range"),
+            ({"name": "../other"}, r"--name: is no name \(../other\)"),
+            ({"name": ""}, "--name: is no name"),
         ],
     )
     def test_a_bad_order_is_refused_in_one_line(
@@ -531,6 +551,27 @@ class TestWithYosys:
         order = Order(**(fields | change))  # type: ignore[arg-type]
         with pytest.raises(UserError, match=message):
             synthesise(order, list, "none", str)
+
+    @pytest.mark.parametrize("old", ["0.002;", '"0.010, 0.110"'])
+    def test_a_malformed_cell_is_named_where_abc_stumbles(self, tmp_path: Path, old: str) -> None:
+        path = tmp_path / "bad.lib"
+        head, found, rest = LIBERTY.read_text().partition(old)
+        path.write_text(head + found.replace("0.0", "zero") + rest)
+        order = Order([path], ["int_add.8"], tmp_path / "out", clock_mhz=100, node_nm=22)
+        with pytest.raises(UserError, match=r"bad\.lib:INV: is a malformed cell"):
+            synthesise(order, list, "none", str)
+        assert not (tmp_path / "out").exists()
+
+    def test_what_yosys_leaves_behind_goes_with_the_mapper(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: Library
+    ) -> None:
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        monkeypatch.setenv("TMPDIR", str(tmp_path))
+        mapper = Mapper(library, ["XOR2", "NAND2", "NOR2", "BUF"])  # abc fails without them
+        with pytest.raises(UserError, match=r"^Yosys failed: .*ABC"):
+            mapper.synthesise("int_add", sources_of("int_add", [SV_FOLDER]), {}, Setting(1000))
+        mapper.close()
+        assert list(tmp_path.iterdir()) == []
 
     def test_an_error_of_yosys_is_one_line(self, mapper: Mapper, tmp_path: Path) -> None:
         source = tmp_path / "broken.sv"

@@ -245,7 +245,7 @@ class ArrayTiming:
 
     def __post_init__(self) -> None:
         for key in ("rows", "cols", "lanes", "latency", "interval"):
-            _check_dimension(key, getattr(self, key))
+            check_dimension(key, getattr(self, key))
         if self.lanes != 1 and self.organisation != Organisation.DOT:
             raise UserError(
                 "only a dot-product unit has lanes", key="lanes", value=self.lanes, allowed="1"
@@ -289,7 +289,8 @@ def accesses_of_gemms(array: ArrayTiming, shapes: npt.NDArray[np.int64]) -> npt.
     return accesses
 
 
-def _check_dimension(key: str, value: object) -> None:
+def check_dimension(key: str, value: object) -> None:
+    """Raise UserError unless ``value`` is an int from 1 to ``LARGEST_DIMENSION``."""
     if type(value) is not int or not 1 <= value <= LARGEST_DIMENSION:
         raise UserError(
             "not a whole number in range", key=key, value=value, allowed=f"1 to {LARGEST_DIMENSION}"
@@ -302,7 +303,7 @@ def _check_shapes(array: ArrayTiming, shapes: npt.NDArray[np.int64]) -> None:
         raise UserError("not a table of GEMMs", key="shapes", value=given, allowed="int64 [*, 3]")
     for m, k, n in shapes.tolist():
         for key, value in (("m", m), ("k", k), ("n", n)):
-            _check_dimension(key, value)
+            check_dimension(key, value)
         # Above every term of the formulas, in Python's unbounded integers.
         folds, steps = _folds_and_steps(*array._geometry, m, k, n)
         size = array.rows + array.cols + array.lanes

@@ -135,7 +135,10 @@ class RtlArray:
             if words <= depth:
                 return replace(self, depth=depth)
         raise UserError(
-            "too large to simulate", key="rtl", value=f"{words} words", allowed=f"{DEPTHS[-1]}"
+            "too large to simulate",
+            key="M K N",
+            value=f"{words} words of an SRAM",
+            allowed=f"up to {DEPTHS[-1]}",
         )
 
 

@@ -150,6 +150,8 @@ def _mapped_ways(
         if found[0].setting.fast and found[0].timing.critical_ps > period_ps * _HOPELESS:
             break
     if not found:
+        # Yosys and abc do not say which cell they stumble over.
+        mapper.library.check(mapper.excluded)
         raise failures[0]
     return found
 

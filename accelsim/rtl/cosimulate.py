@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.config import DesignConfig
-from accelsim.engine.timing import ArrayTiming, cycles_of_gemms
+from accelsim.engine.timing import ArrayTiming, check_dimension, cycles_of_gemms
 from accelsim.errors import UserError
 from accelsim.hardware.design import ARRAY, Designs, Organisation
 from accelsim.rtl.array_sums import array_sums
@@ -116,8 +116,14 @@ def shapes_of(
     if not shape:
         return telling_shapes(timing, cases or DEFAULT_CASES, rng)
     if len(shape) != 3:
-        raise UserError("takes M, K and N", file="rtl simulate", value=shape, allowed="all or none")
-    cycles_of_gemms(timing, np.array([shape], np.int64))  # refuses what is out of range
+        raise UserError(
+            "takes M, K and N",
+            file="rtl simulate",
+            value=" ".join(map(str, shape)),
+            allowed="all or none",
+        )
+    for key, value in zip("mkn", shape, strict=True):
+        check_dimension(key, value)
     m, k, n = shape
     return [(m, k, n)] * (cases or 1)
 

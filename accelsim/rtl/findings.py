@@ -100,7 +100,12 @@ def write_record(record: Record, folder: Path, name: str, node_nm: int) -> list[
         "yaml": technology(record, name, node_nm),
     }
     return [
-        write_whole(folder / f"{name}.{ending}", text.encode(), parents=True)
+        write_whole(
+            folder / f"{name}.{ending}",
+            text.encode(),
+            parents=True,
+            allowed="choose another folder with --out",
+        )
         for ending, text in texts.items()
     ]
 

@@ -18,16 +18,13 @@ import numpy.typing as npt
 
 from accelsim.errors import UserError
 from accelsim.rtl.liberty_text import Group, LibertyText, parse_group, read_text
+from accelsim.rtl.liberty_units import Units, common_number
 
 Floats = npt.NDArray[np.float64]
 
-_SCALES = {"f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1.0}
-_QUANTITY = re.compile(r"\s*([0-9.eE+-]+)\s*([fpnum]?)(s|w|f|v)\s*", re.IGNORECASE)
 # What stands along the columns of a table, wherever a library puts it; slews of the pin itself are
 # the rows.
 _ACROSS = ("total_output_net_capacitance", "related_pin_transition")
-# Seconds, farads, watts and joules in the units of this module.
-_PS, _FF, _NW, _FJ = 1e12, 1e15, 1e9, 1e15
 
 
 @dataclass(frozen=True)
@@ -140,8 +137,10 @@ class Library:
     def __init__(self, texts: Sequence[LibertyText]) -> None:
         self.texts = tuple(texts)
         self.name = "+".join(text.name for text in texts)
-        self.voltage_v = _common(texts, "nom_voltage")
-        self.temperature_c = _common(texts, "nom_temperature")
+        for text in texts:
+            Units(text)
+        self.voltage_v = common_number(texts, "nom_voltage")
+        self.temperature_c = common_number(texts, "nom_temperature")
         self._homes = {name: text for text in texts for name in text.cells}
         self._parsed: dict[str, Cell] = {}
 
@@ -166,6 +165,12 @@ class Library:
             self._parsed[name] = _cell(name, self._homes[name])
         return self._parsed[name]
 
+    def check(self, excluded: Sequence[str] = ()) -> None:
+        """Read every cell but the excluded ones; raise UserError at the first malformed one."""
+        for name in self._homes:
+            if not is_excluded(name, excluded):
+                self.cell(name)
+
     def plain_flop(self, excluded: Sequence[str] = ()) -> Cell:
         """Return the smallest rising-edge flop with nothing but clock, data and one output.
 
@@ -181,7 +186,12 @@ class Library:
             and not is_excluded(cell.name, excluded)
         ]
         if not found:
-            raise UserError("has no plain flop", file=self.texts[0].file, value=self.name)
+            raise UserError(
+                "has no plain flop",
+                file=self.texts[0].file,
+                value=self.name,
+                allowed="with a rising-edge flop of clock, data and output; more files: --liberty",
+            )
         return min(found, key=lambda cell: cell.area_um2)
 
     def _flop_texts(self) -> list[tuple[str, str]]:
@@ -213,29 +223,16 @@ def read_library(paths: Sequence[Path]) -> Library:
     return Library(texts)
 
 
-def _common(texts: Sequence[LibertyText], name: str) -> float:
-    values = {text.head.one(name) for text in texts}
-    if len({float(value) if value else None for value in values}) != 1 or "" in values:
-        raise UserError(
-            "differs between files or is missing",
-            file=texts[0].file,
-            key=name,
-            value=", ".join(sorted(values)),
-        )
-    return float(values.pop())
-
-
 def _cell(name: str, text: LibertyText) -> Cell:
     file = f"{text.file}:{name}"
     group = parse_group(text.cells[name], file)
     try:
-        return _built_cell(name, group, text.head)
+        return _built_cell(name, group, Units(text))
     except (ValueError, IndexError, KeyError) as error:
         raise UserError("is a malformed cell", file=file, value=str(error)) from None
 
 
-def _built_cell(name: str, group: Group, head: Group) -> Cell:
-    units = _Units(head)
+def _built_cell(name: str, group: Group, units: Units) -> Cell:
     rails = {
         pin.arguments[0] for pin in group.named("pg_pin") if "power" in pin.one("pg_type", "power")
     }
@@ -265,30 +262,7 @@ def _leakage(group: Group, rails: set[str]) -> float:
     return float(np.mean([float(leak.one("value")) for leak in mean])) if mean else 0.0
 
 
-class _Units:
-    """What one unit of a file is in the units of this module, and how its tables are laid out."""
-
-    def __init__(self, head: Group) -> None:
-        factor, prefix = head.attributes["capacitive_load_unit"][:2]
-        self.time = _quantity(head.one("time_unit", "1ns")) * _PS
-        self.load = _quantity(f"{float(factor):g}{prefix}") * _FF
-        self.power = _quantity(head.one("leakage_power_unit", "1nW")) * _NW
-        volts = _quantity(head.one("voltage_unit", "1V"))
-        self.energy = self.load / _FF * volts**2 * _FJ
-        self.templates = {
-            group.arguments[0]: group
-            for group in head.named("lu_table_template", "power_lut_template")
-        }
-
-
-def _quantity(text: str) -> float:
-    match = _QUANTITY.fullmatch(text)
-    if match is None:
-        raise ValueError(f"no unit: {text}")
-    return float(match[1]) * _SCALES[match[2].lower()]
-
-
-def _pin(name: str, group: Group, units: _Units, rails: set[str]) -> Pin:
+def _pin(name: str, group: Group, units: Units, rails: set[str]) -> Pin:
     edges = [group.one(f"{edge}_capacitance") for edge in ("rise", "fall")]
     stated = [float(text) for text in edges if text] or [float(group.one("capacitance", "0"))]
     roles = {"clock_pin": "clock", "enable_pin": "enable", "test_pin": "test"}
@@ -308,7 +282,7 @@ def _pin(name: str, group: Group, units: _Units, rails: set[str]) -> Pin:
     )
 
 
-def _arc(group: Group, units: _Units) -> Arc:
+def _arc(group: Group, units: Units) -> Arc:
     tables = {table.name: _table(table, units, units.time) for table in group.groups}
     return Arc(
         group.one("related_pin"),
@@ -321,14 +295,14 @@ def _arc(group: Group, units: _Units) -> Arc:
     )
 
 
-def _power(group: Group, units: _Units) -> Power:
+def _power(group: Group, units: Units) -> Power:
     tables = {table.name: _table(table, units, units.energy) for table in group.groups}
     both = tables.get("power")
     rise, fall = tables.get("rise_power", both), tables.get("fall_power", both)
     return Power(group.one("related_pin"), group.one("when"), rise, fall)
 
 
-def _table(group: Group, units: _Units, scale: float) -> Table:
+def _table(group: Group, units: Units, scale: float) -> Table:
     """Return a table with slew along rows; what it is laid out by is the template's business."""
     template = units.templates.get(group.arguments[0] if group.arguments else "")
     values = np.array([_numbers(row) for row in group.attributes["values"]])

@@ -34,7 +34,7 @@ class Group:
 
     def one(self, name: str, default: str = "") -> str:
         """Return the first value of an attribute, ``default`` where it is not given."""
-        return self.attributes.get(name, (default,))[0]
+        return (self.attributes.get(name) or (default,))[0]
 
     def named(self, *names: str) -> Iterator[Group]:
         """Yield the groups of one of these names, in order."""

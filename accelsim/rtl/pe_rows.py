@@ -10,6 +10,7 @@ from typing import Any
 from accelsim.errors import UserError
 from accelsim.rtl.netlist_parts import ACCUMULATOR, DRAIN, PIPELINE
 from accelsim.rtl.price_shares import components
+from accelsim.rtl.record_form import check_form
 
 Record = Mapping[str, Any]  # what a run of synthesis wrote as JSON
 Row = dict[str, Any]
@@ -32,12 +33,11 @@ def read_record(path: Path, allowed: str = "NAME.json of rtl synthesise") -> Rec
     """
     try:
         record: Record = json.loads(path.read_bytes())
-        _ = [pe["energy"] for pe in record["pes"]], [each["name"] for each in record["primitives"]]
-        _ = record["library"], record["register"], record["network_streams"]
     except OSError as error:
         raise UserError("cannot be read", file=str(path), value=error.strerror) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except ValueError as error:
         raise UserError("is no record of synthesis", file=str(path), allowed=allowed) from error
+    check_form(record, str(path), allowed)
     return record
 
 

@@ -13,7 +13,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,8 +93,9 @@ class Mapper:
         self.library = library
         self.excluded = tuple(excluded)
         self.driver = library.plain_flop(excluded)
-        self._tool = _found_yosys()
         self._folder = tempfile.TemporaryDirectory(prefix="accelsim-synthesis-")
+        # Yosys leaves behind what it gave to abc where that fails or is stopped.
+        self._tool = replace(_found_yosys(), environment={"TMPDIR": self._folder.name})
         logic, flops = ([self._copy(text, way) for text in library.texts] for way in (False, True))
         self._logic, self._flops = (" ".join(filter(None, names)) for names in (logic, flops))
         constraints = [

@@ -48,6 +48,7 @@ KNOWN_LIBRARIES: dict[str, tuple[Sequence[str], int, float]] = {
     ),
 }
 DEFAULT_CLOCK_MHZ = 500.0
+_CLOCK_MHZ, _NODE_NM = (1, 20_000), (1, 1000)  # what is believed
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ def synthesise(
         UserError: A bad library, an unknown name, missing tools, files of another library.
     """
     units, chosen = _wanted(order.names or [PRIMITIVES, *SUBJECTS])
+    _check_options(order)
     progress("reading the library")
     library = read_library(order.liberty)
     known, node, clock = _target(library, order)
@@ -154,6 +156,19 @@ def _wanted(names: Sequence[str]) -> tuple[list[Primitive], list[Subject]]:
     )
 
 
+def _check_options(order: Order) -> None:
+    """Refuse numbers out of range, and a name that leads out of the folder."""
+    for key, value, (least, most) in (
+        ("--clock-mhz", order.clock_mhz, _CLOCK_MHZ),
+        ("--node-nm", order.node_nm, _NODE_NM),
+    ):
+        if value is not None and not least <= value <= most:
+            raise UserError("out of range", key=key, value=value, allowed=f"{least} to {most}")
+    if order.name is not None and not re.fullmatch(r"\w[\w.-]*", order.name):
+        allowed = "letters, digits, _, - and ., not leading: it names files"
+        raise UserError("is no name", key="--name", value=order.name, allowed=allowed)
+
+
 def known_library(library: Library) -> tuple[Sequence[str], int | None, float]:
     """Return cells to leave out, node in nm (None if unknown) and clock in MHz for a library."""
     name = library.texts[0].name
@@ -162,12 +177,9 @@ def known_library(library: Library) -> tuple[Sequence[str], int | None, float]:
 
 
 def _target(library: Library, order: Order) -> tuple[Sequence[str], int, float]:
-    """Return cells to leave out, node and clock, checked."""
+    """Return cells to leave out, node and clock."""
     excluded, known_node, known_clock = known_library(library)
-    node = order.node_nm or known_node
+    node = known_node if order.node_nm is None else order.node_nm
     if node is None:
         raise UserError("is missing", key="--node-nm", allowed="the node of an unknown library")
-    clock = order.clock_mhz or known_clock
-    if not 1 <= clock <= 20_000:
-        raise UserError("out of range", key="--clock-mhz", value=clock, allowed="1 to 20000")
-    return excluded, node, clock
+    return excluded, node, known_clock if order.clock_mhz is None else order.clock_mhz

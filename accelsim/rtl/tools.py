@@ -33,6 +33,7 @@ class Tool:
     version: str
     include: Path | None = None  # of the runtime that its output needs
     environment: Mapping[str, str] = field(default_factory=dict)
+    name: str = ""  # for people; "" where the program's file says it
 
     def run(self, arguments: Sequence[str | Path], *, folder: Path | None = None) -> str:
         """Run it in ``folder``; return what it printed.
@@ -43,7 +44,7 @@ class Tool:
         done = self.call(arguments, folder=folder)
         if done.returncode:
             raise UserError(
-                f"{Path(self.command[0]).name} failed: {first_error(done.stdout)}",
+                f"{self.name or Path(self.command[0]).name} failed: {first_error(done.stdout)}",
                 value=f"exit status {done.returncode}",
             )
         return done.stdout
@@ -154,7 +155,7 @@ def yosys() -> Tool | None:
     )
     include = root / "share" / "include" / "backends" / "cxxrtl" / "runtime"
     version = importlib.metadata.version("pyosys")
-    return Tool((sys.executable, "-c", program), version, include)
+    return Tool((sys.executable, "-c", program), version, include, name="Yosys")
 
 
 @functools.cache
