@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import itertools
 import lzma
 import math
@@ -18,10 +19,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 from rtl_needed import need_simulator
 
 from accelsim.errors import UserError
 from accelsim.hardware.technology import load_technology
+from accelsim.report.terminal_rtl import synthesis_table
 from accelsim.rtl import characterise, pe_measure
 from accelsim.rtl import circuit as compiled
 from accelsim.rtl.boolean import truth_table
@@ -354,6 +357,19 @@ def test_carries_are_kept_where_every_latency_misses_and_some_by_little(
     )
     assert (found, best.setting.kept_carries, again) == (latency, carries, mapped_again)
     assert best in tried
+
+
+@pytest.mark.parametrize(("clock_mhz", "told"), [(999.0, False), (1001.0, True)])
+def test_modules_that_miss_the_clock_are_told(clock_mhz: float, told: bool) -> None:
+    row = {"latency": 1, "area_um2": 2.0, "dense_low_pj": 1.0, "dense_high_pj": 2.0}
+    rows = [
+        {"name": "slow", "critical_ps": 1000.0, **row},
+        {"name": "x", "critical_ps": 9.0, **row},
+    ]
+    result = {"library": "any", "clock_mhz": clock_mhz, "rows": rows, "files": ["any.csv"]}
+    text = io.StringIO()
+    Console(file=text, width=200).print(synthesis_table(result))
+    assert ("miss the clock at every latency tried: slow\n" in text.getvalue()) == told
 
 
 @pytest.mark.parametrize(("lanes", "seed"), list(itertools.product((1, 4, 16), range(3))))

@@ -40,7 +40,9 @@ def synthesis_table(result: Mapping[str, Any]) -> RenderableType:
         fit = f"{max(errors):.1%}" if errors else "-"
         size = (f"{row['area_um2']:.4g}", f"{row['critical_ps']:.4g}")
         add_row(table, (row["name"], str(row["latency"]), *size, *ranges, fit))
-    return spaced([table, "written: " + ", ".join(result["files"])])
+    slow = [row["name"] for row in result["rows"] if row["critical_ps"] * result["clock_mhz"] > 1e6]
+    missed = [f"miss the clock at every latency tried: {', '.join(slow)}"] if slow else []
+    return spaced([table, *missed, "written: " + ", ".join(result["files"])])
 
 
 def pes_table(comparison: Mapping[str, Any]) -> RenderableType:
