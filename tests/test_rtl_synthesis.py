@@ -255,6 +255,13 @@ def test_a_bad_library_is_refused_in_one_line(tmp_path: Path, change: object, me
     assert "\n" not in str(caught.value)
 
 
+def test_a_cell_in_two_files_is_refused(tmp_path: Path) -> None:
+    again = tmp_path / "again.lib"
+    again.write_text(LIBERTY.read_text())
+    with pytest.raises(UserError, match=r"again\.lib:INV: cell stands in two files.*made_up\.lib"):
+        read_library([LIBERTY, again])
+
+
 def test_a_malformed_cell_is_refused_when_it_is_used(tmp_path: Path) -> None:
     path = tmp_path / "bad.lib"
     path.write_text(LIBERTY.read_text().replace('"0.010, 0.110"', '"0.010, nothing"'))
@@ -577,6 +584,18 @@ class TestWithYosys:
         with pytest.raises(UserError, match=r"bad\.lib:INV: is a malformed cell"):
             synthesise(order, list, "none", str)
         assert not (tmp_path / "out").exists()
+
+    def test_files_that_share_a_name_are_all_mapped_to(self, tmp_path: Path) -> None:
+        text = LIBERTY.read_text()
+        begin, stop = text.index("  cell (NAND2)"), text.index("  cell (BUF)")
+        one, two = tmp_path / "one.lib", tmp_path / "two.lib"
+        one.write_text(text[:begin] + text[stop:])
+        two.write_text(text[: text.index("  cell (INV)")] + text[begin:stop] + "}\n")
+        mapper = Mapper(read_library([one, two]), [])
+        sources = sources_of("int_add", [SV_FOLDER])
+        module = mapper.synthesise("int_add", sources, {}, Setting(1000))
+        mapper.close()
+        assert {"INV", "NAND2"} <= {cell["type"] for cell in module["cells"].values()}
 
     def test_what_yosys_leaves_behind_goes_with_the_mapper(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: Library

@@ -141,7 +141,17 @@ class Library:
             Units(text)
         self.voltage_v = common_number(texts, "nom_voltage")
         self.temperature_c = common_number(texts, "nom_temperature")
-        self._homes = {name: text for text in texts for name in text.cells}
+        self._homes: dict[str, LibertyText] = {}
+        for text in texts:
+            for name in text.cells:
+                if name in self._homes:
+                    raise UserError(
+                        "cell stands in two files",
+                        file=text.file,
+                        key=name,
+                        allowed=f"each cell once; {self._homes[name].file} holds it, too",
+                    )
+                self._homes[name] = text
         self._parsed: dict[str, Cell] = {}
 
     def names(self) -> tuple[str, ...]:
@@ -208,8 +218,8 @@ def read_library(paths: Sequence[Path]) -> Library:
     """Read the files of one library.
 
     Raises:
-        UserError: A file is malformed, they disagree in voltage or temperature, or none of them
-            holds tables of internal power.
+        UserError: A file is malformed, they disagree in voltage or temperature, hold the same cell,
+            or none of them holds tables of internal power.
     """
     texts = [read_text(Path(path)) for path in paths]
     if not texts:

@@ -167,6 +167,10 @@ class Mapper:
         if not kept:
             return ""
         name = f"{text.name}-{'flops' if stateful else 'logic'}.lib"
+        # Files of one library may share its name.
+        place = self.library.texts.index(text)
+        if any(other.name == text.name for other in self.library.texts[:place]):
+            name = f"{place}-{name}"
         head = text.head_text.rstrip().removesuffix("}")
         self._file(name, "\n".join([head, *kept, "}\n"]))
         return f"-liberty {name}"
