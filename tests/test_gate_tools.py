@@ -27,7 +27,10 @@ from accelsim.rtl.synthesise import known_library
 
 MADE_UP = Path(__file__).resolve().parent / "sv" / "made_up.lib"
 GIVEN = os.environ.get("ACCELSIM_LIBERTY", "").split()
-PES = {"ternary_add": 1, "int8_mac": 1, "ternary_dot4": 1, "bf16_fmac": 3}  # and a latency
+PES = {"ternary_add": 1, "int8_mac": 1, "ternary_dot4": 1}  # and a latency
+CASES = [([MADE_UP], *pe) for pe in PES.items()]
+if GIVEN:
+    CASES += [([Path(name) for name in GIVEN], *pe) for pe in [*PES.items(), ("bf16_fmac", 3)]]
 CYCLES = 250
 FINER = 1009  # ticks in a picosecond where no two changes may coincide
 
@@ -43,15 +46,11 @@ class Case:
     bits: npt.NDArray[np.uint8]
 
 
-@pytest.fixture(scope="module", params=["made up", *["given"] * bool(GIVEN)])
-def files(request: pytest.FixtureRequest) -> list[Path]:
-    return [MADE_UP] if request.param == "made up" else [Path(name) for name in GIVEN]
-
-
-@pytest.fixture(scope="module", params=PES)
-def case(request: pytest.FixtureRequest, files: list[Path]) -> Case:
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: f"{case[0][0].stem}-{case[1]}")
+def case(request: pytest.FixtureRequest) -> Case:
     need_yosys()
-    subject, latency = SUBJECTS[request.param], PES[request.param]
+    files, name, latency = request.param
+    subject = SUBJECTS[name]
     library = read_library(files)
     mapper = Mapper(library, known_library(library)[0])
     mapped = map_module(mapper, subject.top, subject.parameters(latency), Setting(2000))

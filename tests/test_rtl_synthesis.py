@@ -517,8 +517,9 @@ class TestWithYosys:
     ) -> None:
         elsewhere = tmp_path / "another" / "place"
         shutil.copytree(SV_FOLDER, elsewhere)
+        parameters = SUBJECTS["ternary_add"].parameters(1)
         here, there = (
-            mapper.synthesise("quantise", sources_of("quantise", [place]), {}, Setting(5000))
+            mapper.synthesise("pe_os", sources_of("pe_os", [place]), parameters, Setting(5000))
             for place in (SV_FOLDER, elsewhere)
         )
         assert here == there
