@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from accelsim.rtl.characterise import Mapped
+from accelsim.rtl.gate_circuit import Arrays
 from accelsim.rtl.gate_kernels import settle_once
 from accelsim.rtl.liberty import Cell, Library
 from accelsim.rtl.netlist import Netlist
@@ -133,27 +134,11 @@ def values_of(mapped: Mapped, bits: npt.NDArray[np.uint8]) -> npt.NDArray[np.uin
     return seen
 
 
-def icarus(
-    mapped: Mapped, bits: npt.NDArray[np.uint8], period: int, folder: Path
-) -> npt.NDArray[np.int64]:
-    """Return how often each net changes in Icarus Verilog, [nets]; the first cycle is not counted.
-
-    A gate is one assignment with the delays that the circuit has for its rise and fall: the rules
-    of the language let no pulse pass that is shorter. Flops take their data at the edge.
-
-    Args:
-        mapped: Netlist and circuit, without clock gates; pins of a gate must have one delay.
-        bits: uint8 [cycles, inputs], in the circuit's order.
-        period: Ticks, longer than any path.
-        folder: Where files may be written.
-    """
-    arrays = mapped.circuit.arrays
+def _gates(arrays: Arrays) -> list[str]:
+    """Return inputs, flops and gates, each an assignment with a delay."""
     gates, flops = len(arrays.out_net), len(arrays.flop_data)
-    lines = ["`timescale 1ps/1ps", "module bench;", "  reg clk;"]
-    lines += [f"  wire n{net};" for net in range(len(arrays.values))]
+    lines = [f"  wire n{net};" for net in range(len(arrays.values))]
     lines += ["  assign n0 = 1'b0;", "  assign n1 = 1'b1;"]
-    lines += [f"  reg [{bits.shape[1] - 1}:0] rows [0:{len(bits) - 1}];"]
-    lines += [f"  reg [{bits.shape[1] - 1}:0] row;", f"  reg [{max(flops, 1) - 1}:0] q;"]
     for index, net in enumerate(arrays.input_net):
         fall, rise = arrays.input_delay[index]
         lines.append(f"  assign #({rise},{fall}) n{net} = row[{index}];")
@@ -170,29 +155,51 @@ def icarus(
             f"{len(table)}'b{''.join(map(str, table[::-1]))};",
             f"  assign #({rise},{fall}) n{arrays.out_net[gate]} = t{gate}[{{{state}}}];",
         ]
-    lines += [f"  integer c{net};" for net in range(2, len(arrays.values))]
-    lines += [
-        f"  always @(n{net}) if (counting) c{net} = c{net} + 1;"
-        for net in range(2, len(arrays.values))
-    ]
+    return lines
+
+
+def _bench(arrays: Arrays, bits: npt.NDArray[np.uint8], period: int) -> list[str]:
+    """Return a module that runs rows of inputs and prints how often each net changed."""
+    nets, flops = range(2, len(arrays.values)), len(arrays.flop_data)
+    lines = ["`timescale 1ps/1ps", "module bench;", "  reg counting; integer cycle;"]
+    lines += [f"  reg [{bits.shape[1] - 1}:0] row, rows [0:{len(bits) - 1}];"]
+    lines += [f"  reg [{max(flops, 1) - 1}:0] q;", *_gates(arrays)]
+    lines += [f"  integer c{net} = 0;" for net in nets]
+    lines += [f"  always @(n{net}) if (counting) c{net} = c{net} + 1;" for net in nets]
     inverted = [f"{'~' * int(arrays.flop_inverts[f])}n{arrays.flop_data[f]}" for f in range(flops)]
     latch = ", ".join(reversed(inverted)) or "1'b0"
-    lines += [
-        "  reg counting; integer cycle;",
+    return [
+        *lines,
         "  initial begin",
         '    $readmemb("rows.txt", rows); counting = 0;',
-        f"    row = rows[0]; q = {{{', '.join(['1' + chr(39) + 'b0'] * max(flops, 1))}}};",
+        "    row = rows[0]; q = 0;",
         f"    #{period} counting = 1;",
         f"    for (cycle = 1; cycle < {len(bits)}; cycle = cycle + 1) begin",
         f"      q = {{{latch}}}; row = rows[cycle];",
         f"      #{period};",
         "    end",
-        *(f'    $display("%0d", c{net});' for net in range(2, len(arrays.values))),
+        *(f'    $display("%0d", c{net});' for net in nets),
         "    $finish;",
         "  end",
-        *(f"  initial c{net} = 0;" for net in range(2, len(arrays.values))),
         "endmodule",
     ]
+
+
+def icarus(
+    mapped: Mapped, bits: npt.NDArray[np.uint8], period: int, folder: Path
+) -> npt.NDArray[np.int64]:
+    """Return how often each net changes in Icarus Verilog, [nets]; the first cycle is not counted.
+
+    A gate is one assignment with the delays that the circuit has for its rise and fall: the rules
+    of the language let no pulse pass that is shorter. Flops take their data at the edge.
+
+    Args:
+        mapped: Netlist and circuit, without clock gates; pins of a gate must have one delay.
+        bits: uint8 [cycles, inputs], in the circuit's order.
+        period: Ticks, longer than any path.
+        folder: Where files may be written.
+    """
+    lines = _bench(mapped.circuit.arrays, bits, period)
     (folder / "bench.v").write_text("\n".join(lines) + "\n")
     rows = ["".join(map(str, row[::-1])) for row in bits]
     (folder / "rows.txt").write_text("\n".join(rows) + "\n")
